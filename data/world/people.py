@@ -1,0 +1,60 @@
+"""Who lives in the world: names, kinds of people and animals, what they are like and how they feel.
+
+Every word is a pair, English/Chinese. The English word is also the word's identity in the program, so a
+story told in two languages is the same story.
+"""
+
+
+def pairs(text):
+    """'sad/难过, angry/生气' -> {'sad': '难过', 'angry': '生气'}"""
+    entries = [entry.strip().split("/") for entry in text.replace("\n", " ").split(",") if entry.strip()]
+    words = dict(entries)
+    assert len(words) == len(entries) == len(set(words.values())), "a word is there twice"
+    return words
+
+
+GIRLS = pairs("""
+Mia/米娅, Lily/莉莉, Anna/安娜, Lucy/露西, Emma/艾玛, Rosa/罗莎, Nina/妮娜, Zoe/佐伊, Ella/艾拉, Amy/艾米,
+Ruby/露比, Molly/茉莉, Daisy/黛西, Bella/贝拉, Sara/莎拉, Kate/凯特, Mei/小美, Yuki/由纪, Priya/普莉雅,
+Leila/莱拉, Sofia/索菲, Clara/克拉拉, Hanna/汉娜, Julia/朱莉, Polly/波莉, Ling/玲玲, Lan/兰兰, Nora/诺拉
+""")
+BOYS = pairs("""
+Tom/汤姆, Ben/小本, Sam/山姆, Max/麦克, Leo/里奥, Jack/杰克, Tim/蒂姆, Finn/芬恩, Noah/诺亚, Omar/奥马,
+Ravi/拉维, Hugo/雨果, Oscar/奥斯卡, Peter/彼得, Paul/保罗, Adam/亚当, David/大卫, Felix/菲力, Otto/奥托,
+Emil/埃米尔, Diego/迭戈, Ming/小明, Jun/小军, Lele/乐乐, Tian/天天, Kai/阿凯, Theo/西奥, Milo/米洛
+""")
+NAMES = GIRLS | BOYS
+
+WOMEN = pairs("""
+Grandma/奶奶, Mum/妈妈, Aunt Rose/罗丝阿姨, Miss Lee/李老师, Mrs Green/格林太太, Mrs Park/朴阿姨,
+the nurse/护士姐姐, the baker/面包师阿姨, the librarian/图书管理员阿姨
+""")
+MEN = pairs("""
+Grandpa/爷爷, Dad/爸爸, Uncle Joe/乔叔叔, Mr Brown/布朗先生, Mr Wang/王老师, the farmer/农夫伯伯,
+the gardener/园丁爷爷, the postman/邮递员叔叔, the painter/画家叔叔
+""")
+ELDERS = WOMEN | MEN
+GENDER = {name: "she" for name in [*GIRLS, *WOMEN]} | {name: "he" for name in [*BOYS, *MEN]}
+
+CHILDREN = {"girl": "小女孩", "boy": "小男孩"}
+ANIMALS = pairs("""
+rabbit/小兔子, fox/小狐狸, bear/小熊, mouse/小老鼠, hedgehog/小刺猬, duck/小鸭子, squirrel/小松鼠, frog/小青蛙,
+owl/小猫头鹰, panda/小熊猫, mole/小鼹鼠, otter/小水獭, beaver/小海狸, deer/小鹿, goat/小山羊, kitten/小猫,
+puppy/小狗, penguin/小企鹅, turtle/小乌龟, monkey/小猴子
+""")
+SPECIES = CHILDREN | ANIMALS
+
+TRAITS = pairs("""
+brave/勇敢的, shy/害羞的, kind/善良的, clever/聪明的, curious/好奇的, quiet/安静的, gentle/温柔的, funny/爱搞笑的,
+busy/忙忙碌碌的, careful/细心的, lazy/懒洋洋的, polite/有礼貌的, honest/诚实的, playful/贪玩的, patient/有耐心的,
+friendly/友好的, noisy/吵吵闹闹的, dreamy/爱做梦的, stubborn/倔强的, helpful/乐于助人的, lively/活泼的, calm/沉着的,
+bold/胆大的, tidy/爱干净的, forgetful/丢三落四的, cheerful/爱笑的
+""")
+
+FEELINGS = {
+    "loss": pairs("sad/难过, upset/伤心, worried/着急, unhappy/不开心, gloomy/沮丧, heartbroken/心痛"),
+    "anger": pairs("angry/生气, cross/恼火, annoyed/气恼, furious/气愤, grumpy/不高兴"),
+    "guilt": pairs("sorry/过意不去, ashamed/羞愧, guilty/内疚, embarrassed/难为情"),
+    "joy": pairs("happy/高兴, glad/开心, delighted/欢喜, pleased/满意, joyful/快乐, thrilled/兴奋, merry/快活"),
+}
+MOOD_OF = {feeling: mood for mood, feelings in FEELINGS.items() for feeling in feelings}
