@@ -14,7 +14,7 @@ from data.world.plots import next_steps
 from data.world.recorder import Follow, Impossible
 from data.world.state import Contradiction, World
 from data.world.story import LANGUAGES, draw_event, gap_before, happen, remember_named
-from data.world.telling import ALWAYS_PRONOUN, FULL, IT, NAME, PRONOUN
+from data.world.telling import AGREEING, FULL, IT, NAME, PRONOUN
 
 
 class Verdict(NamedTuple):
@@ -77,14 +77,14 @@ def understand(world, reading):
     """Whom and what a sentence means -> (event, arguments, how each slot with a choice said it)."""
     form, meant, hows = reading.form, {}, [reading.form]
     for slot, meaning in zip(form.slots, reading.meanings, strict=True):
-        if slot.style in ALWAYS_PRONOUN:
+        if slot.style in AGREEING:
             continue  # follows from the name elsewhere in the sentence; checked when it is told again
         if slot.argument in ("who", "to"):
             how = PRONOUN if meaning in ("she", "he") else NAME
             if slot.style != "name":
                 hows.append(how)
             meaning = world.meaning(meaning) if how == PRONOUN else meaning
-        elif slot.argument in ("thing", "other") and slot.style != "noun":
+        elif slot.argument in ("thing", "other") and slot.style == "":
             how, adjective, noun = meaning
             hows.append(how)
             meaning = world.thing_named if how == IT else noun
@@ -92,7 +92,7 @@ def understand(world, reading):
                 raise Contradiction('"it" could be anything: the sentence before does not say')
             if how == FULL and world.thing(meaning).adjective != adjective:
                 raise Contradiction(f"the {meaning} is {world.thing(meaning).adjective}")
-        if slot.argument in ("thing", "other") and form.kind not in ("", world.thing(meaning).kind):
+        if slot.argument == "thing" and form.kind not in ("", world.thing(meaning).kind):
             raise Contradiction(f"nobody does that with a {meaning}")
         if meant.setdefault(slot.argument, meaning) != meaning:
             raise Contradiction(f"it means both {meant[slot.argument]} and {meaning}")

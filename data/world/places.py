@@ -57,8 +57,8 @@ a magpie/一只喜鹊, a cloud like a dragon/一朵像龙的云, a cloud like a 
 a sleepy dog/一只打瞌睡的狗, a black hen/一只黑母鸡
 """)
 TREATS = pairs("""
-noodles/面条, dumplings/饺子, strawberries/草莓, popcorn/爆米花, soup/汤, rice cakes/年糕, grapes/葡萄, cherries/樱桃,
-toast/烤面包, chocolate/巧克力, pudding/布丁, ice cream/冰淇淋, potatoes/土豆, roasted nuts/炒坚果, porridge/粥, honey cakes/蜂蜜蛋糕
+noodles/面条, dumplings/饺子, strawberries/草莓, popcorn/爆米花, corn/玉米, rice cakes/年糕, grapes/葡萄, cherries/樱桃,
+toast/烤面包, chocolate/巧克力, pudding/布丁, ice cream/冰淇淋, potatoes/土豆, roasted nuts/炒坚果, meatballs/肉丸子, honey cakes/蜂蜜蛋糕
 """)
 GAMES = pairs("""
 played hide-and-seek/捉迷藏, danced/跳舞, sang songs/唱歌, climbed trees/爬树, jumped in puddles/踩水坑, told jokes/讲笑话,

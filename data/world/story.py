@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from data.world.chinese import CHINESE
 from data.world.english import ENGLISH
 from data.world.events import EVENTS
 from data.world.people import GENDER
@@ -9,7 +10,7 @@ from data.world.plots import next_steps
 from data.world.recorder import Draw
 from data.world.state import World
 
-LANGUAGES = {"en": ENGLISH}
+LANGUAGES = {"en": ENGLISH, "zh": CHINESE}
 
 
 class Story(NamedTuple):

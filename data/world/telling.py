@@ -16,7 +16,7 @@ from data.world.things import KIND_OF
 
 NAME, PRONOUN = "name", "pronoun"
 FULL, SHORT, IT = "full", "short", "it"
-ALWAYS_PRONOUN = ("her", "she")  # styles of a slot that says "her" or "his", "she" or "he", never a name
+AGREEING = ("her", "she", "m")  # styles that only agree with a word elsewhere: her or his, a measure word
 
 
 class Slot(NamedTuple):
@@ -85,14 +85,12 @@ class Language:
             return words[:1].upper() + words[1:] if starts_sentence else words
 
         if argument in ("who", "to"):
-            said = {} if style in ALWAYS_PRONOUN else self.words["name"] | self.words["elder"]
+            said = {} if style in AGREEING else self.words["name"] | self.words["elder"]
             said = said | self.pronouns.get(style, {})
-        elif argument in ("thing", "other"):
-            said = self.words["noun"]
         else:
-            words = self.words[argument].items()
+            words = self.words["noun" if argument in ("thing", "other") else argument].items()
             said = {word: self.inflect(argument, style, word, plain) for word, plain in words}
-        if argument in ("thing", "other") and style != "noun":
+        if argument in ("thing", "other") and style == "":
             adjectives = _either(self.words["adjective"].values())
             known = f"{text(self.the)}(?:(?:{adjectives}){self.between})?(?:{_either(said.values())})"
             pattern = f"{known}|{text(self.it)}"
@@ -117,13 +115,13 @@ class Language:
         for slot, literal in zip(form.slots, form.literals[1:], strict=True):
             value = arguments[slot.argument]
             if slot.argument in ("who", "to"):
-                if slot.style in ALWAYS_PRONOUN:
+                if slot.style in AGREEING:
                     parts.append(slot.said[GENDER[value]])
                 elif slot.style == "name" or self._how_person(world, value, chooser) == NAME:
                     parts.append(slot.said[value])
                 else:
                     parts.append(slot.said[GENDER[value]])
-            elif slot.argument in ("thing", "other") and slot.style != "noun":
+            elif slot.argument in ("thing", "other") and slot.style == "":
                 parts.append(self._tell_thing(world, slot, value, chooser))
             else:
                 parts.append(slot.said[value])
@@ -159,7 +157,7 @@ class Language:
         return readings
 
     def _meaning(self, slot, text):
-        if slot.argument not in ("thing", "other") or slot.style == "noun":
+        if slot.argument not in ("thing", "other") or slot.style:
             return slot.meant[text]
         if text == slot.said["it"]:
             return IT, None, None
@@ -175,4 +173,4 @@ class Language:
 
 def _either(texts):
     """Longest first, so that a word is never taken for the beginning of a longer one."""
-    return "|".join(map(re.escape, sorted(texts, key=lambda text: (-len(text), text))))
+    return "|".join(map(re.escape, sorted(set(texts), key=lambda text: (-len(text), text))))

@@ -64,7 +64,7 @@ _RAW_ADJECTIVES = {
 ADJECTIVES_OF = {kind: list(words) for kind, words in _RAW_ADJECTIVES.items()}
 ADJECTIVES = COLOURS | LOOKS | CLOTH | TASTES
 
-NEEDS = pairs("hungry/肚子饿, thirsty/口渴, cold/冷, tired/累, bored/无聊, afraid of the dark/怕黑")
+NEEDS = pairs("hungry/饿, thirsty/渴, cold/冷, tired/累, bored/无聊, afraid of the dark/怕黑")
 NEED_OF = {  # what someone lacks who is helped by a thing of this kind
     "food": "hungry",
     "drink": "thirsty",
