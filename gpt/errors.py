@@ -6,8 +6,6 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
-import tyro
-
 T = TypeVar("T")
 
 
@@ -31,9 +29,10 @@ def parse(parser: Callable[[], T]) -> T:
         if not exit_.code:  # --help is not a mistake
             raise
         lines = [line.strip("│╭╮╰╯─ ") for line in box.getvalue().splitlines()]
-        message = [line for line in lines[1:] if line]  # lines[0] is the box's title
-        end = next((i for i, line in enumerate(message) if line.startswith(("Argument helptext", "For full"))), 2)
-        fail(" ".join(message[:end]) + " (--help lists the flags)")
+        said = [line for line in lines[1:] if line]  # lines[0] is the title of the box
+        hints = ("Argument helptext", "For full helptext", "Perhaps you meant", "Similar options")
+        end = next((i for i, line in enumerate(said) if line.startswith(hints)), len(said))
+        fail(f"{' '.join(said[:end])} (--help explains)")
 
 
 def run_main(main: Callable[[], None]) -> None:

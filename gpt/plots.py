@@ -28,7 +28,7 @@ def loss_curve(rows: list[dict], bits_per_nat: float, floor: float | None, title
         axes.annotate(
             f"best {best:.3f} nats/token\n{best * bits_per_nat:.3f} bits/byte, perplexity {math.exp(best):.2f}",
             (step, best),
-            xytext=(0, 22),
+            xytext=(0, 34),
             textcoords="offset points",
             ha="right",
             color=VALIDATION,
