@@ -292,5 +292,9 @@ def draw(config: TrainConfig, dataset: Dataset) -> None:
     loss_curve(rows, dataset.bits_per_byte(1.0), floor, title, config.out / "loss.png")
 
 
+def main() -> None:
+    train(parse(lambda: tyro.extras.overridable_config_cli(PRESETS, description=__doc__)))
+
+
 if __name__ == "__main__":
-    run_main(lambda: train(parse(lambda: tyro.extras.overridable_config_cli(PRESETS, description=__doc__))))
+    run_main(main)

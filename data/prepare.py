@@ -123,8 +123,8 @@ def documents_of(path: Path) -> Iterator[Iterator[str]]:
 
 def pieces_of(file: TextIO, characters: float = math.inf) -> Iterator[str]:
     """The next `characters` of a file in pieces of about PIECE, cut so that tokenizing them one by one gives the
-    ids of the whole: before white space, where no word of the tokenizer's pattern goes on. (A piece without any
-    is cut where it ends.)"""
+    ids of the whole: before white space, where no word of the tokenizer's pattern goes on. (Where there is none
+    for 8 pieces, the cut falls where it falls.)"""
     rest = ""
     while text := file.read(int(min(PIECE, characters))):
         characters -= len(text)
@@ -132,8 +132,10 @@ def pieces_of(file: TextIO, characters: float = math.inf) -> Iterator[str]:
         cut = len(text) - 1
         while cut > 0 and not (text[cut] in " \n" and not text[cut - 1].isspace()):
             cut -= 1
-        cut = cut or len(text)
-        yield text[:cut]
+        if cut == 0 and len(text) >= 8 * PIECE:
+            cut = len(text)
+        if cut > 0:
+            yield text[:cut]
         rest = text[cut:]
     if rest:
         yield rest
@@ -266,7 +268,8 @@ def check_output(out: Path) -> None:
 
 
 def progress(what: str, total_bytes: int) -> tqdm:
-    return tqdm(total=total_bytes, desc=what, unit="B", unit_scale=True, mininterval=0.2)
+    """A bar that shows itself where the work takes longer than half a second."""
+    return tqdm(total=total_bytes, desc=what, unit="B", unit_scale=True, delay=0.5)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import torch
 from data.prepare import PrepareConfig, prepare
 from gpt.model import GPT, GPTConfig
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # quicker than two for nets this small
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,16 @@
 
 import json
 import random
+from itertools import pairwise
 
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import GPT2Tokenizer
 
 from gpt.errors import UserError
-from gpt.tokenizer import END_OF_TEXT, Tokenizer, merge, train_bpe
+from gpt.tokenizer import END_OF_TEXT, WORD, Tokenizer, merge, train_bpe
 
 MIXED = "The cat sat. Die Katze saß. 猫坐在垫子上，很高兴。 🐱👩‍👩‍👧 don't we'll\t\r\n  x = 10_000\n\n" * 20
 
@@ -104,16 +106,12 @@ def test_training_on_pieces_cut_before_white_space_gives_the_tokens_of_the_whole
 def test_training_matches_a_plain_count_of_all_neighbours(python_source):
     """The heap and its bookkeeping against the definition: count everything anew for each token."""
     text = python_source[:3000]
-    import regex
-
-    from gpt.tokenizer import WORD
-
     words = [[bytes([b]) for b in word.encode()] for word in regex.findall(WORD, text)]
     expected = []
     for _ in range(60):
         counts: dict[bytes, int] = {}
         for word in words:
-            for left, right in zip(word, word[1:], strict=False):
+            for left, right in pairwise(word):
                 counts[left + right] = counts.get(left + right, 0) + 1
         token = min(counts, key=lambda t: (-counts[t], t))
         expected.append(token)
