@@ -1,1 +1,1 @@
-"""Where text becomes tokens: the toy world that makes it, and the preparation of any text."""
+"""From text to tokens: prepare.py. What it writes lands in folders beside it, which git ignores."""

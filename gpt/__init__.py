@@ -1,0 +1,1 @@
+"""A GPT to learn from: each module is one idea, read top to bottom. Start with model.py."""

@@ -1,0 +1,132 @@
+"""A tokens folder, read as numbered batches: batch(step) depends on nothing but the seed and the step.
+
+So a resumed run goes on with exactly the batches that it would have seen, and nothing about the data has to be
+saved. The tokens stay on disk; a batch maps the file, takes its windows and lets go again.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gpt.errors import UserError
+
+CHUNK = 1 << 22  # tokens looked at in one go when a whole file is read
+
+
+class Dataset:
+    """The folder that `python -m data.prepare` writes, cut into windows of `context_length` tokens.
+
+    meta: what meta.json says: sizes, sources, and the corpus's exact entropy where it is known.
+    Raises UserError if the folder is not one, or is too small, or holds ids outside its own vocabulary.
+    """
+
+    def __init__(self, folder: Path | str, context_length: int, batch_size: int, seed: int = 0):
+        self.folder = Path(folder)
+        self.context_length, self.batch_size, self.seed = context_length, batch_size, seed
+        self.meta = read_meta(self.folder)
+        self.vocab_size = self.meta["vocab_size"]
+        self.dtype = np.dtype(self.meta["dtype"]).newbyteorder("<")
+        for split in ("train", "val"):
+            self._check(split, self.meta[f"{split}_tokens"])
+        # An epoch starts at its own offset in [0, context_length), so windows are cut differently each time.
+        self.windows_per_epoch = (self.meta["train_tokens"] - context_length) // context_length
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of update `step`, each (batch_size, context_length) int64; targets are one later.
+
+        Every window of an epoch comes once before the next epoch begins, in an order of its own.
+        """
+        n, T = self.windows_per_epoch, self.context_length
+        number = np.arange(step * self.batch_size, (step + 1) * self.batch_size)  # of the window, since step 0
+        starts = np.empty(self.batch_size, dtype=np.int64)
+        for epoch in range(number[0] // n, number[-1] // n + 1):
+            here = number // n == epoch
+            offset, *keys = np.random.SeedSequence([self.seed, int(epoch)]).generate_state(5, np.uint64)
+            starts[here] = int(offset) % T + T * shuffled(number[here] % n, n, keys)
+        windows = self._open("train")[starts[:, None] + np.arange(T + 1)]  # (batch_size, T + 1), copied from disk
+        tokens = torch.from_numpy(windows.astype(np.int64))
+        return tokens[:, :-1], tokens[:, 1:]
+
+    def evaluation_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The whole validation split in order: windows side by side, so each token but the first is predicted
+        exactly once. The same every time; the last batches are smaller, the last window shorter."""
+        T, total = self.context_length, self.meta["val_tokens"] - 1  # tokens to predict
+        full = total // T * T
+        tokens = self._open("val")
+        for start in range(0, full, T * self.batch_size):
+            end = min(full, start + T * self.batch_size)
+            chunk = torch.from_numpy(tokens[start : end + 1].astype(np.int64))
+            yield chunk[:-1].view(-1, T), chunk[1:].view(-1, T)
+        if full < total:
+            rest = torch.from_numpy(tokens[full:].astype(np.int64))
+            yield rest[None, :-1], rest[None, 1:]
+
+    def bits_per_byte(self, nats_per_token: float) -> float:
+        """The validation loss in a unit that does not depend on the vocabulary."""
+        return nats_per_token / math.log(2) * self.meta["val_tokens"] / self.meta["val_bytes"]
+
+    def _open(self, split: str) -> np.ndarray:
+        # Mapped afresh each time: pages of a map kept open would count as this process's memory more and more.
+        return np.memmap(self.folder / f"{split}.bin", dtype=self.dtype, mode="r")
+
+    def _check(self, split: str, tokens: int) -> None:
+        path = self.folder / f"{split}.bin"
+        if not path.is_file() or path.stat().st_size != tokens * self.dtype.itemsize:
+            raise UserError(f"{path} is missing or not the {tokens:,} tokens meta.json speaks of: prepare it again")
+        needed = 2 * self.context_length if split == "train" else self.context_length + 1
+        if tokens < needed:
+            raise UserError(
+                f"{path} holds {tokens:,} tokens, fewer than the {needed:,} that a context of "
+                f"{self.context_length} needs: use more text or a smaller --model.context-length"
+            )
+        for start in range(0, tokens, CHUNK):
+            chunk = np.fromfile(path, self.dtype, count=CHUNK, offset=start * self.dtype.itemsize)
+            if chunk.max() >= self.vocab_size:
+                raise UserError(
+                    f"{path} holds token {chunk.max()}, outside its vocabulary of {self.vocab_size}: prepare it again"
+                )
+
+
+def read_meta(folder: Path) -> dict:
+    """meta.json of a tokens folder. Raises UserError where there is none that makes sense."""
+    path = folder / "meta.json"
+    if not path.is_file():
+        raise UserError(
+            f"{folder} is not a tokens folder (no meta.json): make one with python -m data.prepare FILES --out {folder}"
+        )
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        sizes = [meta[key] for key in ("vocab_size", "train_tokens", "val_tokens", "val_bytes")]
+        if meta["dtype"] not in ("uint16", "uint32") or not all(isinstance(n, int) and n > 0 for n in sizes):
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path} is damaged: prepare the folder again") from None
+    return meta
+
+
+def shuffled(index: np.ndarray, n: int, keys: list[np.uint64]) -> np.ndarray:
+    """Where the cards `index` of a deck of n lie after a shuffle: a permutation of 0 … n-1, chosen by `keys`.
+
+    The deck is never laid out, so ten billion tokens cost no memory: a number's two halves are scrambled by
+    turns, one as a function of the other, which can always be undone and so never sends two cards to one place
+    (a Feistel network; Luby and Rackoff 1988). It permutes 4^k ≥ n numbers; a card that lands at n or
+    beyond is sent on until it does not (cycle walking; Black and Rogaway 2002).
+    """
+    half = np.uint64(((n - 1).bit_length() + 1) // 2)
+    mask = (np.uint64(1) << half) - np.uint64(1)
+    place = index.astype(np.uint64)
+    moving = np.ones(len(place), dtype=bool)
+    while moving.any():
+        left, right = place[moving] >> half, place[moving] & mask
+        for key in keys:
+            scrambled = (right ^ key) * np.uint64(0x9E3779B97F4A7C15)  # wraps around at 2^64
+            scrambled = (scrambled ^ (scrambled >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+            left, right = right, left ^ (scrambled >> np.uint64(32)) & mask
+        place[moving] = (left << half) | right
+        moving = place >= n
+    return place.astype(np.int64)

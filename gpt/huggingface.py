@@ -1,0 +1,164 @@
+"""GPT-2's and GPT-NeoX's own file layout: what `transformers` calls each setting and each weight.
+
+Position "learned" is GPT-2, "rotary" is GPT-NeoX; this file only renames and reshapes, it computes nothing.
+"""
+
+import json
+from pathlib import Path
+
+from torch import Tensor
+
+from gpt.errors import UserError
+from gpt.model import GPTConfig
+
+# Our names, which are GPT-2's, and GPT-NeoX's for the same weights.
+NEOX_NAMES = (
+    ("transformer.wte.", "gpt_neox.embed_in."),
+    ("transformer.h.", "gpt_neox.layers."),
+    ("transformer.ln_f.", "gpt_neox.final_layer_norm."),
+    (".ln_1.", ".input_layernorm."),
+    (".ln_2.", ".post_attention_layernorm."),
+    (".attn.c_attn.", ".attention.query_key_value."),
+    (".attn.c_proj.", ".attention.dense."),
+    (".mlp.c_fc.", ".mlp.dense_h_to_4h."),
+    (".mlp.c_proj.", ".mlp.dense_4h_to_h."),
+)
+
+
+def config_to_hf(config: GPTConfig, end_of_text: int) -> dict:
+    """config.json, as `transformers` reads it."""
+    if config.position == "learned":
+        return {
+            "model_type": "gpt2",
+            "architectures": ["GPT2LMHeadModel"],
+            "vocab_size": config.vocab_size,
+            "n_positions": config.context_length,
+            "n_layer": config.n_layer,
+            "n_head": config.n_head,
+            "n_embd": config.n_embd,
+            "activation_function": "gelu_new",
+            "attn_pdrop": config.dropout,
+            "embd_pdrop": config.dropout,
+            "resid_pdrop": config.dropout,
+            "layer_norm_epsilon": 1e-5,
+            "tie_word_embeddings": True,
+            "bos_token_id": end_of_text,
+            "eos_token_id": end_of_text,
+        }
+    return {
+        "model_type": "gpt_neox",
+        "architectures": ["GPTNeoXForCausalLM"],
+        "vocab_size": config.vocab_size,
+        "max_position_embeddings": config.context_length,
+        "num_hidden_layers": config.n_layer,
+        "num_attention_heads": config.n_head,
+        "hidden_size": config.n_embd,
+        "intermediate_size": 4 * config.n_embd,
+        "hidden_act": "gelu",
+        "attention_dropout": config.dropout,
+        "hidden_dropout": config.dropout,
+        "layer_norm_eps": 1e-5,
+        "rotary_pct": 1.0,
+        "rotary_emb_base": 10000,
+        "use_parallel_residual": False,
+        "attention_bias": True,
+        "tie_word_embeddings": True,
+        "bos_token_id": end_of_text,
+        "eos_token_id": end_of_text,
+    }
+
+
+def load_config(folder: Path) -> GPTConfig:
+    """Read a model folder's config.json; UserError where it asks for something this GPT does not do."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise UserError(f"{folder} is not a model folder: it holds no config.json (train.py writes one)")
+    try:
+        hf = json.loads(path.read_text(encoding="utf-8"))
+        if hf.get("model_type") not in ("gpt2", "gpt_neox"):
+            raise UserError(f"{path} is of type {hf.get('model_type')!r}: only gpt2 and gpt_neox are read")
+        if hf["model_type"] == "gpt2":
+            config = GPTConfig(
+                hf["vocab_size"], hf["n_positions"], hf["n_layer"], hf["n_head"], hf["n_embd"], hf["resid_pdrop"]
+            )
+        else:
+            config = GPTConfig(
+                hf["vocab_size"],
+                hf["max_position_embeddings"],
+                hf["num_hidden_layers"],
+                hf["num_attention_heads"],
+                hf["hidden_size"],
+                hf["hidden_dropout"],
+                position="rotary",
+            )
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is damaged: {type(error).__name__} {error}") from None
+    # Whatever else a config says must be what we do anyway; what it leaves out is GPT-2's or GPT-NeoX's default.
+    rope = hf.get("rope_parameters") or hf
+    said = {
+        "activation_function": (hf.get("activation_function", "gelu_new"), ("gelu_new", "gelu_pytorch_tanh")),
+        "n_inner": (hf.get("n_inner"), (None, 4 * config.n_embd)),
+        "scale_attn_weights": (hf.get("scale_attn_weights", True), (True,)),
+        "scale_attn_by_inverse_layer_idx": (hf.get("scale_attn_by_inverse_layer_idx", False), (False,)),
+        "layer_norm_epsilon": (hf.get("layer_norm_epsilon", 1e-5), (1e-5,)),
+        "tie_word_embeddings": (hf.get("tie_word_embeddings", True), (True,)),
+    }
+    if config.position == "rotary":
+        said = {
+            "hidden_act": (hf.get("hidden_act", "gelu"), ("gelu",)),
+            "intermediate_size": (hf.get("intermediate_size"), (4 * config.n_embd,)),
+            "layer_norm_eps": (hf.get("layer_norm_eps", 1e-5), (1e-5,)),
+            "use_parallel_residual": (hf.get("use_parallel_residual", True), (False,)),
+            "rotary_pct": (rope.get("partial_rotary_factor", rope.get("rotary_pct", 0.25)), (1.0,)),
+            "rotary_emb_base": (rope.get("rope_theta", rope.get("rotary_emb_base", 10000)), (10000,)),
+            "rope_type": (rope.get("rope_type", "default"), ("default",)),
+            "attention_bias": (hf.get("attention_bias", True), (True,)),
+            "tie_word_embeddings": (hf.get("tie_word_embeddings", False), (True,)),
+        }
+    for key, (value, known) in said.items():
+        if value not in known:
+            raise UserError(f"{path} asks for {key} = {value!r}, which this GPT does not do (it does {known[-1]!r})")
+    return config
+
+
+def weights_to_hf(weights: dict[str, Tensor], config: GPTConfig) -> dict[str, Tensor]:
+    """Our weights under the names and in the shapes that `transformers` expects."""
+    weights = {name: weight for name, weight in weights.items() if name != "lm_head.weight"}  # tied to wte
+    if config.position == "learned":
+        return {name: transposed(name, weight).contiguous() for name, weight in weights.items()}
+    heads = (3, config.n_head, config.head_size)  # ours: all queries, all keys, all values; theirs: head by head
+    hf = {}
+    for name, weight in weights.items():
+        if ".c_attn." in name:
+            weight = weight.view(*heads, -1).transpose(0, 1).reshape(weight.shape)
+        for ours, theirs in NEOX_NAMES:
+            name = name.replace(ours, theirs)
+        hf[name] = weight.contiguous()
+    return hf
+
+
+def weights_from_hf(hf: dict[str, Tensor], config: GPTConfig) -> dict[str, Tensor]:
+    """The reverse. Old files lack the prefix "transformer." and hold causal masks, which are no weights."""
+    weights = {}
+    for name, weight in hf.items():
+        if name.endswith((".attn.bias", ".masked_bias", ".rotary_emb.inv_freq", "embed_out.weight")):
+            continue
+        if config.position == "learned":
+            if not name.startswith(("transformer.", "lm_head.")):
+                name = f"transformer.{name}"
+            weight = transposed(name, weight)
+        else:
+            for ours, theirs in NEOX_NAMES:
+                name = name.replace(theirs, ours)
+            if ".c_attn." in name:
+                heads = (config.n_head, 3, config.head_size)
+                weight = weight.view(*heads, -1).transpose(0, 1).reshape(weight.shape)
+        weights[name] = weight.contiguous()
+    weights["lm_head.weight"] = weights["transformer.wte.weight"]
+    return weights
+
+
+def transposed(name: str, weight: Tensor) -> Tensor:
+    """GPT-2 stores the matrices of its blocks as (in, out), PyTorch's Linear as (out, in)."""
+    in_block = name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight"))
+    return weight.t() if in_block else weight

@@ -1,0 +1,267 @@
+"""GPT-2, written out: attention, MLP, block, and the stack of blocks under a language head.
+
+Everything is as in "Language Models are Unsupervised Multitask Learners" (Radford et al. 2019, section 2.3):
+pre-norm blocks, learned positions, tanh-GELU, biases, output weights tied to the embedding. One choice
+of architecture is offered: `position="rotary"` turns queries and keys by an angle that grows with their place
+instead of adding a learned vector (RoFormer, Su et al. 2021, section 3.2). It learns about twice as fast. Such
+a model is GPT-NeoX without its parallel residual, down to the exact GELU, so both load in `transformers`.
+
+Shapes at the ends of lines: B batch, T tokens of this call, S tokens attended to (T plus what a cache holds),
+C channels (n_embd), nh heads, hs channels of one head (C = nh * hs), V vocabulary.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from gpt.errors import UserError
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """The whole identity of a model. The defaults are GPT-2's smallest, of 124M parameters."""
+
+    vocab_size: int = 50257
+    """tokens in the vocabulary; a tokens folder given with --data brings its own"""
+    context_length: int = 1024
+    """the most tokens that the model can look at"""
+    n_layer: int = 12
+    """blocks, one on top of the other"""
+    n_head: int = 12
+    """attention heads in each block; they share n_embd among them"""
+    n_embd: int = 768
+    """channels: how wide the vector is that stands for a token"""
+    dropout: float = 0.0
+    """share of units dropped while training; 0 unless the data is seen many times"""
+    position: Literal["learned", "rotary"] = "learned"
+    """how the model knows where a token stands: learned vectors (GPT-2) or rotation (GPT-NeoX)"""
+
+    def __post_init__(self) -> None:
+        sizes = ("vocab_size", "context_length", "n_layer", "n_head", "n_embd")
+        for name in sizes:
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if self.n_embd % self.n_head != 0:
+            raise UserError(
+                f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}: heads share the channels equally"
+            )
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"dropout is {self.dropout}: it must be at least 0 and less than 1")
+        if self.position not in ("learned", "rotary"):
+            raise UserError(f"position is {self.position!r}: it must be 'learned' or 'rotary'")
+        if self.position == "rotary" and self.head_size % 2:
+            raise UserError(f"rotary positions turn pairs of channels: n_embd / n_head = {self.head_size} is odd")
+
+    @property
+    def head_size(self) -> int:
+        return self.n_embd // self.n_head
+
+
+class KVCache:
+    """The keys and values of tokens already read, so that the next token costs one token's work.
+
+    Room for `max_length` tokens is set aside once; nothing grows or is copied while generating. `like` is any of
+    the model's weights.
+    """
+
+    def __init__(self, config: GPTConfig, batch_size: int, max_length: int, like: Tensor):
+        shape = (config.n_layer, batch_size, config.n_head, max_length, config.head_size)
+        self.keys = like.new_zeros(shape)  # (n_layer, B, nh, max_length, hs), of the weights' type and device
+        self.values = like.new_zeros(shape)  # (n_layer, B, nh, max_length, hs)
+        self.length = 0  # how many tokens are in it; Transformer.forward moves it on
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store (B, nh, T, hs) of new keys and values; give all of them so far, (B, nh, S, hs)."""
+        end = self.length + keys.size(2)
+        self.keys[layer, :, :, self.length : end] = keys
+        self.values[layer, :, :, self.length : end] = values
+        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
+    """softmax(q kᵀ / √hs) v, where no token sees a later one ("Attention Is All You Need", section 3.2.1).
+
+    q is (B, nh, T, hs), k and v are (B, nh, S, hs); the T queries are the last T of the S places.
+    Returns (B, nh, T, hs).
+    """
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))  # (B, nh, T, S)
+    scores = scores.masked_fill(later_places(q, k), float("-inf"))
+    weights = F.softmax(scores, dim=-1)  # (B, nh, T, S), each row sums to 1
+    weights = F.dropout(weights, dropout)
+    return weights @ v  # (B, nh, T, hs)
+
+
+def fused_attention(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
+    """The same function in one call, which never stores the (T, S) scores: PyTorch's own kernels, among them
+    FlashAttention (Dao et al. 2022)."""
+    if q.size(2) == k.size(2):
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+    mask = None if q.size(2) == 1 else ~later_places(q, k)  # one new token may look at all that is there
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+
+
+def later_places(q: Tensor, k: Tensor) -> Tensor:
+    """(T, S), true where place s of the keys comes after place t of the queries, which are the last T of S."""
+    T, S = q.size(2), k.size(2)
+    return torch.ones(T, S, dtype=torch.bool, device=q.device).triu(S - T + 1)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn channel pair i of each place t by the angle t / 10000^(2i/hs). x (B, nh, T, hs), cos and sin (T, hs/2).
+
+    The score of two rotated vectors depends on their distance alone, not on where they stand. Pairs are
+    (i, i + hs/2), as in GPT-NeoX.
+    """
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+    x1, x2 = x.chunk(2, dim=-1)  # 2 × (B, nh, T, hs/2)
+    return torch.cat((x1 * cos - x2 * sin, x2 * cos + x1 * sin), dim=-1)
+
+
+class CausalSelfAttention(nn.Module):
+    """Every token gathers, from itself and the tokens before it, what it needs; n_head times side by side."""
+
+    def __init__(self, config: GPTConfig, layer: int):
+        super().__init__()
+        self.config, self.layer = config, layer
+        self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd)  # query, key and value in one product
+        self.c_proj = nn.Linear(config.n_embd, config.n_embd)
+        self.dropout = nn.Dropout(config.dropout)
+        self.fused = True  # which of the two attentions above; device.py knows the faster one
+
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: KVCache | None) -> Tensor:
+        B, T, C = x.shape
+        q, k, v = self.c_attn(x).split(C, dim=-1)  # 3 × (B, T, C)
+        split_heads = (B, T, self.config.n_head, self.config.head_size)
+        q = q.view(split_heads).transpose(1, 2)  # (B, nh, T, hs)
+        k = k.view(split_heads).transpose(1, 2)  # (B, nh, T, hs)
+        v = v.view(split_heads).transpose(1, 2)  # (B, nh, T, hs)
+        if rotation is not None:
+            q, k = rotate(q, *rotation), rotate(k, *rotation)
+        if cache is not None:
+            k, v = cache.append(self.layer, k, v)  # (B, nh, S, hs)
+        attend = fused_attention if self.fused else attention
+        y = attend(q, k, v, self.config.dropout if self.training else 0.0)  # (B, nh, T, hs)
+        y = y.transpose(1, 2).reshape(B, T, C)  # the heads' channels side by side again
+        return self.dropout(self.c_proj(y))  # (B, T, C)
+
+
+class MLP(nn.Module):
+    """What each token makes, by itself, of what it gathered."""
+
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        self.c_fc = nn.Linear(config.n_embd, 4 * config.n_embd)
+        # GPT-2 uses the tanh form, GPT-NeoX the exact one, which is also about twice as fast on a CPU.
+        self.gelu = nn.GELU(approximate="tanh" if config.position == "learned" else "none")
+        self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dropout(self.c_proj(self.gelu(self.c_fc(x))))  # (B, T, C)
+
+
+class Block(nn.Module):
+    """Attention, then the MLP, each added to a stream that runs straight through (residual connections)."""
+
+    def __init__(self, config: GPTConfig, layer: int):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.n_embd)
+        self.attn = CausalSelfAttention(config, layer)
+        self.ln_2 = nn.LayerNorm(config.n_embd)
+        self.mlp = MLP(config)
+
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: KVCache | None) -> Tensor:
+        x = x + self.attn(self.ln_1(x), rotation, cache)
+        x = x + self.mlp(self.ln_2(x))
+        return x  # (B, T, C)
+
+
+class Transformer(nn.Module):
+    """Token ids to hidden states: embed, add or prepare positions, run the blocks, normalise."""
+
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        self.config = config
+        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+        if config.position == "learned":
+            self.wpe = nn.Embedding(config.context_length, config.n_embd)
+        else:
+            pair = torch.arange(0, config.head_size, 2) / config.head_size  # (hs/2,)
+            angles = torch.outer(torch.arange(config.context_length).float(), 10000.0**-pair)  # (context, hs/2)
+            self.register_buffer("cos", angles.cos(), persistent=False)
+            self.register_buffer("sin", angles.sin(), persistent=False)
+        self.dropout = nn.Dropout(config.dropout)
+        self.h = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd)
+        self.apply(self._init_weights)
+        for name, weight in self.named_parameters():
+            if name.endswith("c_proj.weight"):  # 2 n_layer of them add up in the residual stream
+                nn.init.normal_(weight, std=0.02 / math.sqrt(2 * config.n_layer))
+
+    @staticmethod
+    def _init_weights(module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+
+    def forward(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
+        """tokens (B, T) of ids -> hidden states (B, T, C). With a cache, `tokens` follow what it holds.
+
+        Raises UserError if they reach beyond the context.
+        """
+        start = cache.length if cache else 0
+        end = start + tokens.size(1)
+        if end > self.config.context_length:
+            raise UserError(f"{end} tokens do not fit the model's context of {self.config.context_length}")
+        x = self.wte(tokens)  # (B, T, C)
+        if self.config.position == "learned":
+            x, rotation = x + self.wpe.weight[start:end], None
+        else:
+            rotation = self.cos[start:end], self.sin[start:end]  # 2 × (T, hs/2)
+        x = self.dropout(x)
+        for block in self.h:
+            x = block(x, rotation, cache)
+        if cache is not None:
+            cache.length = end
+        return self.ln_f(x)  # (B, T, C)
+
+
+class GPT(nn.Module):
+    """A Transformer under a language head: for every place, a score for each token that could come next."""
+
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        self.config = config
+        self.transformer = Transformer(config)
+        self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        self.lm_head.weight = self.transformer.wte.weight  # one matrix, read both ways
+
+    def forward(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
+        """tokens (B, T) -> logits (B, T, V); row t scores what follows token t."""
+        return self.lm_head(self.transformer(tokens, cache))
+
+    def use_fused_attention(self, fused: bool) -> None:
+        """Attend by PyTorch's kernel or by the five lines above: the same numbers, at different speeds."""
+        for block in self.transformer.h:
+            block.attn.fused = fused
+
+    def num_params(self) -> int:
+        """All weights, the tied matrix counted once."""
+        return sum(p.numel() for p in self.parameters())
+
+    def flops_per_token(self, context_length: int | None = None) -> int:
+        """Floating-point operations to train on one token: 6 N + 12 n_layer n_embd T.
+
+        The convention of PaLM (Chowdhery et al. 2022, appendix B): 2 for a multiply-add, forward once and
+        backward twice; N leaves out learned positions, which are looked up and not multiplied; the whole T×T
+        of the scores counts although half is masked.
+        """
+        T = context_length or self.config.context_length
+        positions = self.transformer.wpe.weight.numel() if self.config.position == "learned" else 0
+        return 6 * (self.num_params() - positions) + 12 * self.config.n_layer * self.config.n_embd * T

@@ -1,0 +1,48 @@
+"""How weights move: AdamW, or Muon for the blocks' matrices; and how far, at each step."""
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+
+def build_optimizers(
+    model: nn.Module, name: str, learning_rate: float, muon_learning_rate: float, weight_decay: float
+) -> list[Optimizer]:
+    """The optimizers that together update all of a model's weights.
+
+    name: "adamw" (Loshchilov and Hutter 2019) for everything, or "muon": then Muon (Jordan et al. 2024) moves the
+    matrices inside the blocks, and AdamW the embeddings, biases and norms. Muon replaces a matrix's momentum by
+    the nearest orthogonal one, so that every direction moves equally far; small models learn about as much from
+    a third of the steps. Only matrices decay: pulling a bias or a norm's gain to zero regularises nothing.
+    """
+    weights = [p for p in model.parameters() if p.requires_grad]
+    in_blocks = {id(p) for block_name, p in model.named_parameters() if ".h." in block_name}
+    for_muon = [p for p in weights if name == "muon" and p.ndim == 2 and id(p) in in_blocks]
+    taken = {id(p) for p in for_muon}
+    rest = [p for p in weights if id(p) not in taken]
+    groups = [
+        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    optimizers: list[Optimizer] = [torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)]
+    if for_muon:
+        optimizers.append(torch.optim.Muon(for_muon, lr=muon_learning_rate, weight_decay=weight_decay))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak_lr"] = group["lr"]  # what set_learning_rate scales
+    return optimizers
+
+
+def learning_rate_scale(step: int, max_steps: int, warmup_steps: int) -> float:
+    """The share of the peak learning rate used by update `step`, counted from 0: up to 1 in a straight line over
+    the warm-up, then down in a straight line, to reach 0 just after the last update (Bergsma et al. 2025)."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    return (max_steps - step) / (max_steps - warmup_steps)
+
+
+def set_learning_rate(optimizers: list[Optimizer], scale: float) -> None:
+    """Use `scale` times each group's peak learning rate in the next update."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = scale * group["peak_lr"]

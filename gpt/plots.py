@@ -1,0 +1,60 @@
+"""Every picture we draw. Each function writes one PNG."""
+
+import math
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")  # draw to files, also where there is no screen
+import matplotlib.pyplot as plt
+
+INK, TRAIN, VALIDATION, FLOOR = "#222222", "#9db7d5", "#1f4e8c", "#b5442e"
+
+
+def loss_curve(rows: list[dict], bits_per_nat: float, floor: float | None, title: str, path: Path) -> None:
+    """Training and validation loss over the steps, from the rows of a metrics.jsonl.
+
+    bits_per_nat turns nats per token into bits per byte for the right-hand scale. floor: the entropy of the
+    corpus in bits per byte, drawn as the line nobody can go below, or None where it is not known.
+    """
+    training = [(row["step"], row["train_loss"]) for row in rows if "train_loss" in row]
+    validation = [(row["step"], row["val_loss"]) for row in rows if "val_loss" in row]
+    figure, axes = plt.subplots(figsize=(8, 4.5), dpi=150, layout="constrained")
+    if training:
+        axes.plot(*zip(*training, strict=True), color=TRAIN, linewidth=1.2, label="training")
+    if validation:
+        axes.plot(*zip(*validation, strict=True), color=VALIDATION, linewidth=2, marker="o", ms=4, label="validation")
+        step, best = min(validation, key=lambda point: point[1])
+        axes.annotate(
+            f"best {best:.3f} nats/token\n{best * bits_per_nat:.3f} bits/byte, perplexity {math.exp(best):.2f}",
+            (step, best),
+            xytext=(0, 34),
+            textcoords="offset points",
+            ha="right",
+            color=VALIDATION,
+            arrowprops={"arrowstyle": "-", "color": VALIDATION, "linewidth": 0.8},
+        )
+    if floor is not None:
+        axes.axhline(floor / bits_per_nat, color=FLOOR, linestyle="--", linewidth=1.2)
+        axes.annotate(
+            f"entropy of the corpus: {floor:.3f} bits/byte",
+            (0, floor / bits_per_nat),
+            xytext=(4, -12),
+            textcoords="offset points",
+            color=FLOOR,
+            fontsize=9,
+        )
+    lows = [loss for _, loss in training + validation] + ([floor / bits_per_nat] if floor is not None else [])
+    highs = [loss for _, loss in training + validation]
+    if highs:  # the first steps fall from ln(vocabulary): without a limit they would squeeze all the rest
+        span = max(sorted(highs)[int(0.97 * (len(highs) - 1))] - min(lows), 1e-6)
+        axes.set_ylim(min(lows) - 0.12 * span, min(lows) + 1.15 * span)
+    right = axes.secondary_yaxis("right", functions=(lambda y: y * bits_per_nat, lambda y: y / bits_per_nat))
+    right.set_ylabel("bits per byte", color=INK)
+    axes.set(xlabel="step", ylabel="loss, nats per token", title=title)
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.25)
+    axes.spines["top"].set_visible(False)
+    axes.legend(frameon=False, loc="upper right")
+    figure.savefig(path)
+    plt.close(figure)

@@ -1,0 +1,173 @@
+"""Every way to get it wrong: one line on stderr that says what to do, exit code 2, nothing of the user's touched."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import random_model
+
+import data.prepare
+import sample
+import train
+from gpt.checkpoint import save_model
+from gpt.errors import run_main
+from gpt.tokenizer import Tokenizer
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def folder(tmp_path, corpus, monkeypatch):
+    """A working folder with one of everything that can go wrong."""
+    monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text("It was a dark and stormy night. " * 200, encoding="utf-8")
+    Path("empty.txt").touch()
+    Path("latin1.txt").write_bytes("a café, served late".encode("latin-1"))
+    Path("cut.txt").write_bytes("the end: 猫".encode()[:-1])
+    Path("short.txt").write_text("too short", encoding="utf-8")
+    Path("list.jsonl").write_text('{"text": "one"}\n["two"]\n', encoding="utf-8")
+    Path("one.jsonl").write_text('{"text": "the only one"}\n', encoding="utf-8")
+    Path("photos").mkdir()
+    Path("photos/cat.png").write_bytes(b"\x89PNG")
+    Path("diary").mkdir()
+    Path("diary/monday.doc").write_text("dear diary", encoding="utf-8")
+    shutil.copytree(corpus, "tokens")
+    shutil.copytree(corpus, "cut_tokens")
+    Path("cut_tokens/train.bin").write_bytes(Path("tokens/train.bin").read_bytes()[:-1])
+    shutil.copytree(corpus, "strange_tokens")
+    size = Path("tokens/train.bin").stat().st_size
+    Path("strange_tokens/train.bin").write_bytes(b"\xff" * size)
+    save_model(random_model("rotary"), Tokenizer.load(corpus), "model")
+    shutil.copytree("model", "no_tokenizer")
+    Path("no_tokenizer/merges.txt").unlink()
+    shutil.copytree("model", "cut_model")
+    Path("cut_model/model.safetensors").write_bytes(Path("model/model.safetensors").read_bytes()[:1000])
+    shutil.copytree("model", "llama")
+    config = json.loads(Path("llama/config.json").read_text(encoding="utf-8"))
+    Path("llama/config.json").write_text(json.dumps(config | {"model_type": "llama"}), encoding="utf-8")
+    Path("damaged_run").mkdir()
+    Path("damaged_run/resume.pt").write_bytes(b"not a checkpoint")
+    return tmp_path
+
+
+PREPARE = [
+    ("nowhere.txt --out new", "nowhere.txt does not exist"),
+    ("empty.txt --out new", "empty.txt is empty"),
+    ("latin1.txt --out new", "latin1.txt is not UTF-8 text: see byte 5"),
+    ("cut.txt --out new", "cut.txt is not UTF-8 text: see byte 9"),
+    ("short.txt --out new", "too small"),
+    ("list.jsonl --out new", "line 2"),
+    ("one.jsonl --out new", "at least 2"),
+    ("photos --out new", "no file that ends in"),
+    ("book.txt --out diary", "already holds something else (monday.doc)"),
+    ("book.txt --out book.txt", "is a file"),
+    ("book.txt --out new --vocab-size 256", "257"),
+    ("book.txt --out new --vocab-size many", "--vocab-size"),
+    ("book.txt --out new --tokenizer photos", "holds no vocab.json"),
+    ("book.txt --out new --val-fraction 1.5", "between 0 and 1"),
+    ("--out new", "no text given"),
+    ("book.txt", "--out"),
+    ("book.txt --out new --colour red", "--colour"),
+]
+TRAIN = [
+    ("", "tiny"),
+    ("huge", "huge"),
+    ("tiny --data nowhere", "not a tokens folder"),
+    ("tiny --data photos", "not a tokens folder"),
+    ("tiny --data cut_tokens", "cut_tokens"),
+    ("tiny --data strange_tokens", "token 65535"),
+    ("tiny --data tokens --model.context-length 100000", "smaller --model.context-length"),
+    ("tiny --data tokens --model.n-head 3", "not a multiple of n_head 3"),
+    ("tiny --data tokens --model.n-layer 0", "n_layer"),
+    ("tiny --data tokens --batch-size 10 --accumulate 3", "equal parts"),
+    ("tiny --data tokens --max-steps 0", "max_steps"),
+    ("tiny --data tokens --max-steps 10 --warmup-steps 10", "warmup_steps"),
+    ("tiny --data tokens --learning-rate fast", "--learning-rate"),
+    ("tiny --data tokens --learning-rate -1", "learning_rate"),
+    ("tiny --data tokens --device abacus", "abacus"),
+    ("tiny --data tokens --out model", "already holds a run"),
+    ("tiny --data tokens --out new --resume", "nothing to resume"),
+    ("tiny --data tokens --out damaged_run --resume", "resume.pt cannot be read"),
+    ("tiny --data tokens --out book.txt", "book.txt"),
+]
+SAMPLE = [
+    ("--prompt Hi", "--model"),
+    ("--model nowhere", "nowhere is not a model folder"),
+    ("--model photos", "photos is not a model folder"),
+    ("--model cut_model", "model.safetensors is damaged"),
+    ("--model llama", "'llama'"),
+    ("--model no_tokenizer", "merges.txt"),
+    ("--model model --prompt-file nowhere.txt", "nowhere.txt"),
+    ("--model model --prompt-file latin1.txt", "not UTF-8"),
+    ("--model model --prompt Hi --prompt-file book.txt", "not both"),
+    ("--model model --prompt-file book.txt", "context holds 32"),
+    ("--model model --prompt=", "empty"),
+    ("--model model --temperature -1", "temperature"),
+    ("--model model --temperature nan", "temperature"),
+    ("--model model --top-p 0", "top-p"),
+    ("--model model --top-p 1.5", "top-p"),
+    ("--model model --top-k 0", "top-k"),
+    ("--model model --num-samples 0", "--num-samples"),
+    ("--model model --max-new-tokens -5", "new tokens"),
+    ("--model model --seed -1", "--seed"),
+    ("--model model --device abacus", "abacus"),
+]
+CASES = [
+    *(pytest.param(data.prepare.main, *case, id=f"prepare {case[0]}") for case in PREPARE),
+    *(pytest.param(train.main, *case, id=f"train {case[0]}") for case in TRAIN),
+    *(pytest.param(sample.main, *case, id=f"sample {case[0]}") for case in SAMPLE),
+]
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize(("main", "arguments", "message"), CASES)
+def test_a_mistake_is_one_line_and_exit_code_2(folder, monkeypatch, capsys, main, arguments, message):
+    before = contents(folder)
+    monkeypatch.setattr(sys, "argv", ["script.py", *arguments.split()])
+    with pytest.raises(SystemExit) as exit_:
+        run_main(main)
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert error.startswith("error: ") and error.count("\n") == 1, error
+    assert message in error
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["-m data.prepare nowhere.txt --out new", "train.py tiny --data nowhere", "sample.py --model nowhere"],
+)
+def test_the_same_holds_for_a_process_of_its_own(folder, command):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [str(ROOT / word) if word.endswith(".py") else word for word in command.split()]
+    run = subprocess.run([sys.executable, *words], capture_output=True, encoding="utf-8", env=environment, check=False)
+    assert run.returncode == 2
+    assert run.stderr.startswith("error: ") and run.stderr.count("\n") == 1, run.stderr
+    assert run.stdout == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_write_permission_is_one_line(folder, monkeypatch, capsys):
+    Path("closed").mkdir(mode=0o500)
+    monkeypatch.setattr(sys, "argv", ["prepare.py", "book.txt", "--out", "closed/new"])
+    with pytest.raises(SystemExit) as exit_:
+        run_main(data.prepare.main)
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_standard_input_that_is_not_utf8_is_one_line(folder):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, ROOT / "sample.py", "--model", "model", "--prompt", "-"],
+        input=b"caf\xe9", capture_output=True, env=environment, check=False,
+    )  # fmt: skip
+    assert run.returncode == 2
+    assert b"not UTF-8" in run.stderr and run.stderr.count(b"\n") == 1

@@ -1,0 +1,121 @@
+"""Batches: a pure function of (seed, step) that covers every epoch exactly once."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from gpt.dataset import Dataset, shuffled
+from gpt.errors import UserError
+
+
+def write_folder(folder, train, val, vocab_size=60_000):
+    """A tokens folder whose train.bin and val.bin hold these ids."""
+    folder.mkdir(exist_ok=True)
+    np.array(train, dtype="<u2").tofile(folder / "train.bin")
+    np.array(val, dtype="<u2").tofile(folder / "val.bin")
+    meta = {"dtype": "uint16", "vocab_size": vocab_size, "train_tokens": len(train), "val_tokens": len(val)}
+    meta |= {"val_bytes": 3 * len(val), "entropy_bits_per_byte": None}
+    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def counting(tmp_path):
+    """Train tokens 0, 1, 2, …: a token says where it stood."""
+    return write_folder(tmp_path / "counting", range(1000), range(205))
+
+
+def test_a_batch_depends_on_nothing_but_seed_and_step(counting):
+    one, two = Dataset(counting, 16, 4, seed=7), Dataset(counting, 16, 4, seed=7)
+    for step in (5, 0, 123, 5):
+        for here, there in zip(one.batch(step), two.batch(step), strict=True):
+            assert torch.equal(here, there)
+    assert not torch.equal(one.batch(5)[0], one.batch(6)[0])
+    assert not torch.equal(one.batch(5)[0], Dataset(counting, 16, 4, seed=8).batch(5)[0])
+
+
+def test_targets_are_the_inputs_one_token_later(counting):
+    x, y = Dataset(counting, 16, 4).batch(3)
+    assert x.shape == y.shape == (4, 16) and x.dtype == torch.int64
+    assert torch.equal(y, x + 1)
+    assert torch.equal(x[:, 1:], y[:, :-1])
+
+
+def test_an_epoch_is_covered_exactly_once(counting):
+    dataset = Dataset(counting, 16, 1)
+    n = dataset.windows_per_epoch
+    assert n == 61  # (1000 - 16) // 16: the offset may take up to 15 tokens
+    for epoch in range(4):
+        starts = sorted(dataset.batch(epoch * n + i)[0][0, 0].item() for i in range(n))
+        assert np.diff(starts).tolist() == [16] * (n - 1)
+        assert 0 <= starts[0] < 16
+
+
+def test_every_epoch_has_an_offset_and_an_order_of_its_own(counting):
+    dataset = Dataset(counting, 16, 1)
+    n = dataset.windows_per_epoch
+    epochs = [[dataset.batch(epoch * n + i)[0][0, 0].item() for i in range(n)] for epoch in range(8)]
+    assert len({min(starts) for starts in epochs}) > 3
+    orders = {tuple(np.argsort(starts)) for starts in epochs}
+    assert len(orders) == 8
+
+
+def test_batches_run_on_across_the_end_of_an_epoch(counting):
+    one, eight = Dataset(counting, 16, 1), Dataset(counting, 16, 8)
+    for step in (0, 7, 20):
+        rows = torch.cat([one.batch(step * 8 + i)[0] for i in range(8)])
+        assert torch.equal(eight.batch(step)[0], rows)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 64, 65, 1000, 4097])
+def test_a_shuffle_is_a_permutation(n):
+    keys = list(np.random.SeedSequence([n]).generate_state(4, np.uint64))
+    assert sorted(shuffled(np.arange(n), n, keys).tolist()) == list(range(n))
+
+
+def test_shuffles_send_a_card_everywhere_alike():
+    n, deals = 100, 4000
+    counts = np.zeros((3, n))
+    for seed in range(deals):
+        keys = list(np.random.SeedSequence([seed]).generate_state(4, np.uint64))
+        counts[range(3), shuffled(np.array([0, 1, 99]), n, keys)] += 1
+    expected = deals / n
+    chi_square = ((counts - expected) ** 2 / expected).sum(axis=1)
+    assert (chi_square < 160).all()  # 99 degrees of freedom: above 160 once in ten thousand
+
+
+def test_evaluation_predicts_every_validation_token_but_the_first_once(counting):
+    dataset = Dataset(counting, 16, 4)
+    for _ in range(2):  # the same every time
+        targets = torch.cat([y.flatten() for _, y in dataset.evaluation_batches()])
+        inputs = torch.cat([x.flatten() for x, _ in dataset.evaluation_batches()])
+        assert targets.tolist() == list(range(1, 205))
+        assert torch.equal(inputs + 1, targets)
+
+
+def test_bits_per_byte_divide_all_bits_by_all_bytes(counting):
+    dataset = Dataset(counting, 16, 4)  # 3 bytes a token
+    assert dataset.bits_per_byte(np.log(2) * 6) == pytest.approx(2)
+
+
+def test_a_token_outside_the_vocabulary_is_refused_at_the_start(tmp_path):
+    folder = write_folder(tmp_path / "bad", [*range(99), 500], range(50), vocab_size=100)
+    with pytest.raises(UserError, match="token 500"):
+        Dataset(folder, 16, 4)
+
+
+@pytest.mark.parametrize("damage", ["no meta", "no json", "short file", "no file", "too little"])
+def test_a_folder_that_is_not_whole_is_refused(tmp_path, damage):
+    folder = write_folder(tmp_path / "folder", range(1000), range(20 if damage != "too little" else 10))
+    if damage == "no meta":
+        (folder / "meta.json").unlink()
+    elif damage == "no json":
+        (folder / "meta.json").write_text("{", encoding="utf-8")
+    elif damage == "short file":
+        (folder / "train.bin").write_bytes(b"12")
+    elif damage == "no file":
+        (folder / "val.bin").unlink()
+    with pytest.raises(UserError):
+        Dataset(folder, 16, 4)

@@ -1,0 +1,203 @@
+"""The training loop, from its command line to its files; above all that stopping and going on changes nothing."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import train as train_script
+from gpt.checkpoint import load_model
+from gpt.errors import UserError
+from gpt.model import GPTConfig
+from gpt.run_folder import read_metrics
+from train import TrainConfig, train
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def config(corpus, tmp_path):
+    """Twenty steps of a very small net with dropout."""
+    return TrainConfig(
+        GPTConfig(context_length=32, n_layer=2, n_head=2, n_embd=32, dropout=0.1, position="rotary"),
+        tmp_path / "run",
+        max_steps=20,
+        batch_size=8,
+        warmup_steps=2,
+        eval_every=8,
+        log_every=5,
+        data=corpus,
+        device="cpu",
+        threads=1,
+    )
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def same(one, two):
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def stop_after(monkeypatch, step):
+    """Interrupt the run as Ctrl-C would, while it is at work on the step after `step`."""
+    original = train_script.Dataset.batch
+
+    def batch(self, at):
+        if at == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, at)
+
+    monkeypatch.setattr(train_script.Dataset, "batch", batch)
+
+
+@pytest.fixture(autouse=True)
+def restore_signals():
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_a_run_learns_and_leaves_all_its_files(config):
+    train(config)
+    rows = read_metrics(config.out)
+    losses = [row["train_loss"] for row in rows if "train_loss" in row]
+    evaluations = [row for row in rows if "val_loss" in row]
+    assert [row["step"] for row in evaluations] == [8, 16, 20]
+    assert losses[-1] < losses[0] - 0.3
+    assert {"perplexity", "bits_per_byte", "sample"} <= evaluations[0].keys()
+    names = {path.name for path in config.out.iterdir()}
+    assert names == {
+        "config.json", "model.safetensors", "vocab.json", "merges.txt", "tokenizer_config.json",
+        "train_config.json", "metrics.jsonl", "loss.png", "resume.pt",
+    }  # fmt: skip
+    assert (config.out / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert load_model(config.out).config.vocab_size == 300
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(config, tmp_path):
+    train(config)
+    train(dataclasses.replace(config, out=tmp_path / "again"))
+    train(dataclasses.replace(config, out=tmp_path / "other", seed=1))
+    assert same(weights(config.out), weights(tmp_path / "again"))
+    assert not same(weights(config.out), weights(tmp_path / "other"))
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_run_interrupted_and_resumed_ends_with_the_bits_of_an_uninterrupted_one(
+    config, tmp_path, monkeypatch, optimizer
+):
+    config = dataclasses.replace(config, optimizer=optimizer)
+    train(config)
+    stopped = dataclasses.replace(config, out=tmp_path / "stopped")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 10)
+        train(stopped)
+    assert torch.load(stopped.out / "resume.pt", weights_only=True)["step"] == 11
+    train(dataclasses.replace(stopped, resume=True))
+    assert same(weights(config.out), weights(stopped.out))
+
+    def without_clock(rows):
+        return [{k: v for k, v in row.items() if k not in ("seconds", "tokens_per_second")} for row in rows]
+
+    assert without_clock(read_metrics(config.out)) == without_clock(read_metrics(stopped.out))
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_can_be_sampled_from(config, monkeypatch, capsys):
+    stop_after(monkeypatch, 3)
+    train(config)
+    assert "--resume" in capsys.readouterr().out
+    assert load_model(config.out)
+
+
+def test_metrics_of_steps_that_are_done_again_are_dropped(config, monkeypatch):
+    stop_after(monkeypatch, 10)
+    train(config)
+    with (config.out / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"step": 15, "train_loss": 1.0}\n{"step": 2')  # as a run that was killed later leaves it
+    monkeypatch.undo()
+    train(dataclasses.replace(config, resume=True))
+    assert [row["step"] for row in read_metrics(config.out) if "train_loss" in row] == [5, 10, 15, 20]
+
+
+def test_accumulating_parts_gives_the_gradient_of_the_whole_batch(config, tmp_path):
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, dropout=0.0), optimizer="adamw")
+    train(config)
+    train(dataclasses.replace(config, accumulate=4, out=tmp_path / "parts"))
+    one, four = (read_metrics(folder) for folder in (config.out, tmp_path / "parts"))
+    for row, other in zip(one, four, strict=True):
+        key = "train_loss" if "train_loss" in row else "val_loss"
+        assert row[key] == pytest.approx(other[key], abs=1e-4)
+
+
+def test_the_best_model_is_kept_when_later_ones_are_worse(config):
+    overfit = dataclasses.replace(config, max_steps=24, learning_rate=0.3, muon_learning_rate=0.5, grad_clip=100.0)
+    train(overfit)
+    rows = [row for row in read_metrics(config.out) if "val_loss" in row]
+    best = min(rows, key=lambda row: row["val_loss"])
+    dataset = train_script.Dataset(config.data, 32, 8)
+    machine = train_script.pick_machine("cpu", "float32")
+    measured = train_script.evaluate(load_model(config.out), dataset, machine)
+    assert measured == pytest.approx(best["val_loss"], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "change", [{"max_steps": 30}, {"learning_rate": 1e-3}, {"seed": 5}, {"model": GPTConfig(32, 32, 2, 2, 32)}]
+)
+def test_resuming_with_other_settings_is_refused(config, monkeypatch, change):
+    stop_after(monkeypatch, 3)
+    train(config)
+    before = (config.out / "resume.pt").read_bytes()
+    with pytest.raises(UserError, match=next(iter(change))):
+        train(dataclasses.replace(config, resume=True, **change))
+    assert (config.out / "resume.pt").read_bytes() == before
+
+
+def test_a_second_run_does_not_overwrite_the_first_unasked(config):
+    train(config)
+    before = (config.out / "model.safetensors").read_bytes()
+    with pytest.raises(UserError, match="already holds a run"):
+        train(dataclasses.replace(config, seed=3))
+    assert (config.out / "model.safetensors").read_bytes() == before
+    train(dataclasses.replace(config, seed=3, overwrite=True))
+    assert (config.out / "model.safetensors").read_bytes() != before
+
+
+def test_bfloat16_trains_to_nearly_the_same_loss(config, tmp_path):
+    train(config)
+    train(dataclasses.replace(config, out=tmp_path / "bf16", precision="bfloat16"))
+    last = [read_metrics(folder)[-1]["val_loss"] for folder in (config.out, tmp_path / "bf16")]
+    assert last[0] == pytest.approx(last[1], abs=0.1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to whole process groups only")
+def test_ctrl_c_in_a_terminal_saves_and_exits_cleanly(corpus, tmp_path):
+    command = [sys.executable, "train.py", "tiny", "--data", corpus, "--out", tmp_path / "run", "--device", "cpu"]
+    process = subprocess.Popen(
+        [*map(str, command), "--batch-size", "4"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    for line in process.stderr:  # the bar appears: training has begun
+        if "training" in line:
+            break
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    assert "--resume" in out
+    assert (tmp_path / "run" / "resume.pt").exists()
+    assert json.loads((tmp_path / "run" / "train_config.json").read_text(encoding="utf-8"))["batch_size"] == 4

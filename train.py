@@ -1,0 +1,300 @@
+"""Pretrain a GPT on a tokens folder.
+
+    python train.py tiny                                   # a small corpus is made the first time
+    python -m data.prepare book.txt --out data/book        # or your own text
+    python train.py tiny --data data/book --out out/book
+    python train.py tiny --data data/book --out out/book --resume
+
+The best model so far (by validation loss) is always in the run folder, which is also a Hugging Face model folder.
+Beside it: metrics.jsonl, loss.png, train_config.json, and resume.pt, from which an interrupted run goes on.
+"""
+
+import dataclasses
+import json
+import math
+import shlex
+import sys
+import sysconfig
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import tyro
+from tqdm import tqdm
+
+from data.prepare import PrepareConfig, prepare
+from gpt import run_folder
+from gpt.checkpoint import load_resume, save_model, save_resume
+from gpt.dataset import Dataset
+from gpt.device import Machine, pick_machine
+from gpt.errors import UserError, parse, run_main
+from gpt.generate import generate
+from gpt.model import GPT, GPTConfig
+from gpt.optim import build_optimizers, learning_rate_scale, set_learning_rate
+from gpt.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    model: GPTConfig
+    out: Path
+    """the run folder to write"""
+    max_steps: int
+    """updates of the weights"""
+    batch_size: int
+    """windows of context_length tokens in one update"""
+    accumulate: int = 1
+    """parts that a batch is computed in, one after the other: more parts take less memory"""
+    optimizer: Literal["muon", "adamw"] = "muon"
+    """muon for the blocks' matrices and adamw for the rest, or adamw for everything"""
+    learning_rate: float = 6e-3
+    """peak learning rate of AdamW"""
+    muon_learning_rate: float = 0.03
+    """peak learning rate of Muon"""
+    warmup_steps: int = 20
+    """updates over which the learning rate rises; then it falls in a straight line to 0"""
+    weight_decay: float = 0.1
+    """pull of the matrices towards 0"""
+    grad_clip: float = 1.0
+    """longest gradient that is taken as it is; a longer one is shortened to this"""
+    eval_every: int = 100
+    """updates between two looks at the whole validation split"""
+    log_every: int = 10
+    """updates summed up in one line of metrics.jsonl"""
+    seed: int = 0
+    """the same seed on the same machine gives the same model, bit for bit"""
+    data: Path | None = None
+    """the tokens folder to train on; without it, one is made from Python's own library"""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes the fastest there is"""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """what matrix products are computed in; auto takes what this hardware is made for"""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """let PyTorch compile the model; auto does where it pays"""
+    threads: int | None = None
+    """CPU threads to use; by default one for each core"""
+    resume: bool = False
+    """go on from the run folder's resume.pt"""
+    overwrite: bool = False
+    """begin anew in a run folder that already holds a run"""
+
+
+def gpt2(out: str, n_layer: int, n_head: int, n_embd: int, learning_rate: float) -> TrainConfig:
+    """A member of the GPT-2 family: about half a million tokens an update, peak rates of GPT-3's table 2.1."""
+    return TrainConfig(
+        GPTConfig(n_layer=n_layer, n_head=n_head, n_embd=n_embd),
+        Path(out),
+        max_steps=20_000,
+        batch_size=512,
+        accumulate=32,
+        optimizer="adamw",
+        learning_rate=learning_rate,
+        warmup_steps=700,
+        eval_every=500,
+    )
+
+
+PRESETS = {
+    "tiny": (
+        "0.9M parameters: a minute or two on 2 CPU cores",
+        TrainConfig(GPTConfig(1024, 128, 4, 4, 128, position="rotary"), Path("out/tiny"), 400, 32),
+    ),
+    "small": (
+        "11M parameters: an hour or two on a laptop, minutes on a GPU",
+        TrainConfig(
+            GPTConfig(4096, 256, 6, 6, 384, position="rotary"),
+            Path("out/small"),
+            2000,
+            64,
+            4,
+            learning_rate=3e-3,
+            muon_learning_rate=0.02,
+            warmup_steps=100,
+            eval_every=200,
+        ),
+    ),
+    "gpt2": ("124M parameters, GPT-2's smallest: one GPU", gpt2("out/gpt2", 12, 12, 768, 6e-4)),
+    "gpt2-medium": ("355M parameters", gpt2("out/gpt2-medium", 24, 16, 1024, 3e-4)),
+    "gpt2-large": ("774M parameters", gpt2("out/gpt2-large", 36, 20, 1280, 2.5e-4)),
+    "gpt2-xl": ("1,558M parameters, the GPT-2 of the paper", gpt2("out/gpt2-xl", 48, 25, 1600, 2e-4)),
+}
+
+
+def check(config: TrainConfig) -> None:
+    """Raise UserError for settings that cannot be trained with."""
+    for name in ("max_steps", "batch_size", "accumulate", "eval_every", "log_every"):
+        if getattr(config, name) < 1:
+            raise UserError(f"{name} is {getattr(config, name)}: it must be at least 1")
+    for name in ("learning_rate", "muon_learning_rate", "grad_clip"):
+        if not 0 < getattr(config, name) < math.inf:
+            raise UserError(f"{name} is {getattr(config, name)}: it must be above 0")
+    if config.batch_size % config.accumulate:
+        raise UserError(f"batch_size {config.batch_size} cannot be split into {config.accumulate} equal parts")
+    if not 0 <= config.warmup_steps < config.max_steps:
+        raise UserError(f"warmup_steps is {config.warmup_steps}: it must be less than max_steps, {config.max_steps}")
+    if config.seed < 0 or config.weight_decay < 0:
+        raise UserError("seed and weight_decay must be at least 0")
+    if config.threads is not None and config.threads < 1:
+        raise UserError(f"threads is {config.threads}: it must be at least 1")
+
+
+def default_data(vocab_size: int) -> Path:
+    """Python's own library, which is on every machine that can run this, as a tokens folder."""
+    folder = Path("data/python")
+    if not (folder / "meta.json").is_file():
+        print(f"no --data given: preparing {folder} from the source of Python's standard library")
+        files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+        prepare(PrepareConfig(tuple(files), folder, vocab_size))
+    return folder
+
+
+@torch.no_grad()
+def evaluate(model: torch.nn.Module, dataset: Dataset, machine: Machine) -> float:
+    """Mean loss over the whole validation split, in nats per token."""
+    total = tokens = 0
+    for x, y in dataset.evaluation_batches():
+        with machine.autocast():
+            logits = model(x.to(machine.device))  # (B, T, V)
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), y.to(machine.device).flatten(), reduction="sum")
+        total, tokens = total + loss.item(), tokens + y.numel()
+    return total / tokens
+
+
+def train(config: TrainConfig) -> None:
+    """Train as `config` says; see TrainConfig. Raises UserError for what the user can put right."""
+    check(config)
+    machine = pick_machine(config.device, config.precision, config.compile)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    T = config.model.context_length
+    data = config.data or default_data(config.model.vocab_size)
+    dataset = Dataset(data, T, config.batch_size, config.seed)
+    tokenizer = Tokenizer.load(data)
+    several_documents = dataset.meta["train_documents"] > 1
+    opening = [tokenizer.end_of_text] if several_documents else tokenizer.encode("\n")  # what samples start from
+
+    torch.manual_seed(config.seed)
+    model = GPT(dataclasses.replace(config.model, vocab_size=dataset.vocab_size)).to(machine.device)
+    model.use_fused_attention(machine.prefers_fused_attention(T))
+    forward = torch.compile(model) if machine.compile else model
+    optimizers = build_optimizers(
+        model, config.optimizer, config.learning_rate, config.muon_learning_rate, config.weight_decay
+    )
+    scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.dtype == torch.float16)
+
+    start, best, seconds, losses = 0, math.inf, 0.0, []
+    if config.resume:
+        state = load_resume(config.out / "resume.pt")
+        run_folder.go_on(config, dataset.meta, state)
+        model.load_state_dict(state["weights"])
+        for optimizer, optimizer_state in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(optimizer_state)
+        scaler.load_state_dict(state["scaler"])
+        start, best, seconds, losses = state["step"], state["best"], state["seconds"], state["losses"]
+    else:
+        run_folder.begin(config)
+    print(f"model    {config.model.n_layer} layers, {config.model.n_head} heads, {config.model.n_embd} wide,", end=" ")
+    print(f"context {T}, {config.model.position} positions: {model.num_params():,} parameters")
+    print(
+        f"data     {data}: {dataset.meta['train_tokens']:,} tokens to train on, {dataset.vocab_size:,} different ones"
+    )
+    epochs = config.max_steps * config.batch_size * T / dataset.meta["train_tokens"]
+    print(
+        f"plan     {config.max_steps:,} steps of {config.batch_size * T:,} tokens: {epochs:.3g} times through the data"
+    )
+    print(f"machine  {machine}", flush=True)
+
+    stop = run_folder.StopRequest()
+    bar = tqdm(total=config.max_steps, initial=start, desc="training", unit="step", mininterval=0.5)
+    clock = time.perf_counter()
+    for step in range(start, config.max_steps):
+        set_learning_rate(optimizers, learning_rate_scale(step, config.max_steps, config.warmup_steps))
+        torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))  # for dropout
+        x, y = dataset.batch(step)  # 2 × (batch_size, T)
+        loss_of_step = 0.0
+        part = config.batch_size // config.accumulate
+        for inputs, targets in zip(x.split(part), y.split(part), strict=True):
+            with machine.autocast():
+                logits = forward(inputs.to(machine.device))  # (part, T, V)
+            loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.to(machine.device).flatten())
+            scaler.scale(loss / config.accumulate).backward()
+            loss_of_step += loss.item() / config.accumulate
+        for optimizer in optimizers:
+            scaler.unscale_(optimizer)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+        for optimizer in optimizers:
+            scaler.step(optimizer)
+            optimizer.zero_grad()
+        scaler.update()
+        if not math.isfinite(loss_of_step):
+            raise UserError(f"the loss became {loss_of_step} at step {step}: try a lower --learning-rate")
+
+        done = step + 1
+        losses.append(loss_of_step)
+        now = time.perf_counter()
+        seconds, clock = seconds + now - clock, now
+        tokens_per_second = done * config.batch_size * T / seconds
+        bar.update()
+        bar.set_postfix_str(f"loss {np.mean(losses):.3f}, {tokens_per_second:,.0f} tokens/s", refresh=False)
+        if done % config.log_every == 0:
+            speed = {"seconds": round(seconds, 3), "tokens_per_second": round(tokens_per_second)}
+            run_folder.append_metrics(config.out, step=done, train_loss=float(np.mean(losses)), **speed)
+            losses = []
+        last = done == config.max_steps
+        if done % config.eval_every == 0 or last:
+            model.eval()
+            bar.set_postfix_str("evaluating")
+            val_loss = evaluate(forward, dataset, machine)
+            sample = tokenizer.decode(generate(model, opening, 120, 0.8, seed=config.seed, stop=tokenizer.end_of_text))
+            model.train()
+            quality = {"perplexity": math.exp(val_loss), "bits_per_byte": dataset.bits_per_byte(val_loss)}
+            run_folder.append_metrics(config.out, step=done, val_loss=val_loss, **quality, sample=sample)
+            tqdm.write(f"\nstep {done}: {describe(val_loss, dataset)}\n{sample.strip()}\n")
+            if val_loss < best:
+                best = val_loss
+                save_model(model, tokenizer, config.out)
+            clock = time.perf_counter()  # evaluating is not counted as training
+        if done % config.eval_every == 0 or last or stop.requested:
+            state = {"step": done, "best": best, "seconds": seconds, "losses": losses, "scaler": scaler.state_dict()}
+            state |= {"weights": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers]}
+            state |= {"config": json.dumps(run_folder.config_to_json(config)), "data": json.dumps(dataset.meta)}
+            save_resume(state, config.out / "resume.pt")
+        if stop.requested and not last:
+            bar.close()
+            if math.isinf(best):  # not evaluated yet: leave something to sample from
+                save_model(model, tokenizer, config.out)
+            command = shlex.join(["python", *sys.argv, *([] if config.resume else ["--resume"])])
+            print(f"\nstopped after step {done}; everything is saved. To go on:\n  {command}")
+            return
+    bar.close()
+    draw(config, dataset)
+    print(f"trained in {seconds:.0f} s; best {describe(best, dataset)}")
+    print(f"loss curve: {config.out / 'loss.png'}\nsample:     python sample.py --model {config.out}")
+
+
+def describe(loss: float, dataset: Dataset) -> str:
+    floor = dataset.meta["entropy_bits_per_byte"]
+    beside = f" (the corpus's own entropy: {floor:.3f})" if floor else ""
+    bits = dataset.bits_per_byte(loss)
+    return f"validation loss {loss:.4f} nats/token, perplexity {math.exp(loss):.2f}, {bits:.3f} bits/byte{beside}"
+
+
+def draw(config: TrainConfig, dataset: Dataset) -> None:
+    from gpt.plots import loss_curve  # here, because matplotlib takes a second to import
+
+    title = f"{config.out}: {config.model.n_layer} layers, {config.model.n_embd} wide, {config.optimizer}"
+    floor = dataset.meta["entropy_bits_per_byte"]
+    rows = run_folder.read_metrics(config.out)
+    loss_curve(rows, dataset.bits_per_byte(1.0), floor, title, config.out / "loss.png")
+
+
+def main() -> None:
+    train(parse(lambda: tyro.extras.overridable_config_cli(PRESETS, description=__doc__)))
+
+
+if __name__ == "__main__":
+    run_main(main)
