@@ -12,11 +12,12 @@ FORMS = {
         "这个故事讲的是{name}，一{species:m}{trait}{species}。",
         "你认识{name}吗？那可是一{species:m}{trait}{species}。",
     ],
+    "like": ["{who}喜欢{hobby}。", "{who}最喜欢{hobby}。", "{who}平时最爱{hobby}。"],
     "go": [
         "一个{weather}{daypart}，{who}来到了{place}。",
         "在一个{weather}{daypart}，{who}去了{place}。",
         "那是一个{weather}{daypart}，{who}在{place:at}。",
-        "一个{weather}{daypart}，{who}朝{place}走去。",
+        "{weather}{daypart}，{who}走到了{place}。",
     ],
     "see": ["路上，{who}看见了{sight}。", "在来的路上，{who}看到过{sight}。", "{who}在路上停下来看{sight}。"],
     "have": [
@@ -173,7 +174,7 @@ FORMS = {
     "use light": ["{who}拿着{thing}，不再害怕了。", "有了{thing}，{who}就是在夜里也不怕了。"],
     # a birthday
     "birthday": [
-        "今天是{name}的生日，{who}想给这{species:m}{trait}{species}一个惊喜。",
+        "今天是{name}的生日，{who:name}想给这{species:m}{trait}{species}一个惊喜。",
         "{who}有个朋友叫{name}，是一{species:m}{trait}{species}，今天过生日。",
     ],
     "arrive": ["不久，{who}来了。", "三点钟，{who}来参加聚会了。", "门铃响了，客人{who:name}到了。"],
@@ -211,7 +212,6 @@ FORMS = {
     "q_birthday": ["谁过生日？{who:name}过生日。"],
     "q_place": ["{who:name}去了哪里？{who:she}去了{place}。"],
     "q_like": ["{thing:noun}是什么样的？是{adjective}。"],
-    "q_sight": ["{who:name}在路上看见了什么？{who:she}看见了{sight}。"],
 }
 
 
@@ -230,6 +230,7 @@ CHINESE = Language(
         "name": people.NAMES,
         "elder": people.ELDERS,
         "species": people.SPECIES,
+        "hobby": people.HOBBIES,
         "trait": people.TRAITS,
         "feeling": {word: text for words in people.FEELINGS.values() for word, text in words.items()},
         "noun": things.NOUNS,

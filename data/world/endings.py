@@ -107,8 +107,3 @@ def q_place(world, who, place):
 def q_like(world, thing, adjective):
     if world.thing(thing).adjective != adjective:
         raise Contradiction(f"the {thing} is {world.things[thing].adjective}")
-
-
-@event(fact("sight"))
-def q_sight(world, who, sight):
-    check(world, "sight", sight)

@@ -15,6 +15,7 @@ FORMS = {
         "This is the story of {name}, {trait:a} {species}.",
         "Do you know {name}, the {trait} {species}?",
     ],
+    "like": ["{who} loved {hobby}.", "{who} liked {hobby} best of all.", "What {who} liked best was {hobby}."],
     "go": [
         "One {weather} {daypart}, {who} went to {place}.",
         "{who} went to {place} one {weather} {daypart}.",
@@ -107,7 +108,7 @@ FORMS = {
     "find": [
         "At last, {who} found {thing} {spot}.",
         "{who} looked {spot}, and there was {thing}!",
-        '"Here it is!" {who} cried, and picked up {thing} {spot}.',
+        '"Here it is!" {who} cried, and picked {thing} up {spot}.',
     ],
     "give": [
         "{who} gave {thing} to {to:him}.",
@@ -235,7 +236,7 @@ FORMS = {
     "use light": ["{who} held {thing} tight and was not afraid any more.", "With {thing}, {who} felt safe even in the dark."],
     # a birthday
     "birthday": [
-        "It was the birthday of {name}, {trait:a} {species}, and {who} wanted to give a surprise.",
+        "It was the birthday of {name}, {trait:a} {species}, and {who:name} wanted to give a surprise.",
         "{who} had a friend, {name}, {trait:a} {species}, whose birthday it was.",
     ],
     "arrive": ["Soon {who} arrived.", "At three o'clock {who} came to the party.", "Then the guest, {who:name}, was there."],
@@ -288,7 +289,6 @@ FORMS = {
     "q_birthday": ["Who had a birthday? {who:name} did."],
     "q_place": ["Where did {who:name} go? {who:she} went to {place}."],
     "q_like": ["What was the {thing:noun} like? It was {adjective}."],
-    "q_sight": ["What had {who:name} seen on the way? {who:she} had seen {sight}."],
 }
 
 
@@ -309,6 +309,7 @@ ENGLISH = Language(
         "name": same(people.NAMES),
         "elder": same(people.ELDERS),
         "species": same(people.SPECIES),
+        "hobby": same(people.HOBBIES),
         "trait": same(people.TRAITS),
         "feeling": same(people.MOOD_OF),
         "noun": same(things.NOUNS),

@@ -84,6 +84,11 @@ def hero(world, name, species, trait):
     world.add_person("hero", name, None)
 
 
+@event(anything(people.HOBBIES))
+def like(world, who, hobby):
+    world.person(who)
+
+
 @event(anything(places.WEATHERS), anything(places.DAYPARTS), anything(places.PLACES))
 def go(world, who, weather, daypart, place):
     world.person(who).place = world.place = place
@@ -93,7 +98,6 @@ def go(world, who, weather, daypart, place):
 @event(anything(places.SIGHTS))
 def see(world, who, sight):
     world.here(who)
-    world.facts["sight"] = sight
 
 
 @event(new_noun, adjective_for)

@@ -14,25 +14,17 @@ def pairs(text):
 
 
 GIRLS = pairs("""
-Mia/米娅, Lily/莉莉, Anna/安娜, Lucy/露西, Emma/艾玛, Rosa/罗莎, Nina/妮娜, Zoe/佐伊, Ella/艾拉, Amy/艾米,
-Ruby/露比, Molly/茉莉, Daisy/黛西, Bella/贝拉, Sara/莎拉, Kate/凯特, Mei/小美, Yuki/由纪, Priya/普莉雅,
-Leila/莱拉, Sofia/索菲, Clara/克拉拉, Hanna/汉娜, Julia/朱莉, Polly/波莉, Ling/玲玲, Lan/兰兰, Nora/诺拉
+Mia/米娅, Lily/莉莉, Anna/安娜, Lucy/露西, Emma/艾玛, Rosa/罗莎, Nina/妮娜, Zoe/佐伊, Amy/艾米, Ruby/露比, Bella/贝拉,
+Mei/小美, Yuki/由纪, Sara/莎拉, Leila/莱拉, Ling/玲玲
 """)
 BOYS = pairs("""
-Tom/汤姆, Ben/小本, Sam/山姆, Max/麦克, Leo/里奥, Jack/杰克, Tim/蒂姆, Finn/芬恩, Noah/诺亚, Omar/奥马,
-Ravi/拉维, Hugo/雨果, Oscar/奥斯卡, Peter/彼得, Paul/保罗, Adam/亚当, David/大卫, Felix/菲力, Otto/奥托,
-Emil/埃米尔, Diego/迭戈, Ming/小明, Jun/小军, Lele/乐乐, Tian/天天, Kai/阿凯, Theo/西奥, Milo/米洛
+Tom/汤姆, Ben/小本, Sam/山姆, Max/麦克, Leo/里奥, Jack/杰克, Tim/蒂姆, Omar/奥马, Ravi/拉维, Hugo/雨果, Felix/菲力,
+Ming/小明, Jun/小军, Lele/乐乐, Kai/阿凯, Noah/诺亚
 """)
 NAMES = GIRLS | BOYS
 
-WOMEN = pairs("""
-Grandma/奶奶, Mum/妈妈, Aunt Rose/罗丝阿姨, Miss Lee/李老师, Mrs Green/格林太太, Mrs Park/朴阿姨,
-the nurse/护士姐姐, the baker/面包师阿姨, the librarian/图书管理员阿姨
-""")
-MEN = pairs("""
-Grandpa/爷爷, Dad/爸爸, Uncle Joe/乔叔叔, Mr Brown/布朗先生, Mr Wang/王老师, the farmer/农夫伯伯,
-the gardener/园丁爷爷, the postman/邮递员叔叔, the painter/画家叔叔
-""")
+WOMEN = pairs("Grandma/奶奶, Mum/妈妈, Miss Lee/李老师, Aunt Rose/罗丝阿姨, the nurse/护士姐姐, the baker/面包师阿姨")
+MEN = pairs("Grandpa/爷爷, Dad/爸爸, Mr Wang/王老师, Uncle Joe/乔叔叔, the farmer/农夫伯伯, the gardener/园丁爷爷")
 ELDERS = WOMEN | MEN
 GENDER = {name: "she" for name in [*GIRLS, *WOMEN]} | {name: "he" for name in [*BOYS, *MEN]}
 
@@ -48,7 +40,17 @@ TRAITS = pairs("""
 brave/勇敢的, shy/害羞的, kind/善良的, clever/聪明的, curious/好奇的, quiet/安静的, gentle/温柔的, funny/爱搞笑的,
 busy/忙忙碌碌的, careful/细心的, lazy/懒洋洋的, polite/有礼貌的, honest/诚实的, playful/贪玩的, patient/有耐心的,
 friendly/友好的, noisy/吵吵闹闹的, dreamy/爱做梦的, stubborn/倔强的, helpful/乐于助人的, lively/活泼的, calm/沉着的,
-bold/胆大的, tidy/爱干净的, forgetful/丢三落四的, cheerful/爱笑的
+bold/胆大的, tidy/爱干净的, forgetful/丢三落四的, cheerful/爱笑的, smart/机灵的, strong/强壮的, young/年幼的, tall/高高的,
+small/小个子的, wise/有智慧的, proud/骄傲的, fast/跑得飞快的, slow/慢吞吞的, loyal/忠诚的, modest/谦虚的, serious/认真的,
+silly/傻乎乎的, sweet/甜美的, neat/整洁的, sleepy/爱睡觉的, chatty/爱说话的, sporty/爱运动的, musical/爱唱歌的,
+charming/讨人喜欢的, eager/好学的, generous/大方的, hardworking/勤劳的, daring/敢闯敢干的
+""")
+HOBBIES = pairs("""
+painting/画画, swimming/游泳, cooking/做饭, singing/唱歌, dancing/跳舞, reading/看书, fishing/钓鱼, skating/滑冰, hiking/远足,
+gardening/种花, knitting/织毛线, football/踢足球, chess/下棋, magic tricks/变魔术, riddles/猜谜语, insects/观察昆虫, planets/观察行星,
+volcanoes/研究火山, dinosaurs/研究恐龙, history/听历史故事, numbers/算数, thunderstorms/看雷雨, snowflakes/看雪花, sunsets/看日落,
+mountains/爬山, islands/画小岛, pirates/扮海盗, knights/扮骑士, poems/背诗, puzzles/做智力题, yoga/练瑜伽, tennis/打网球,
+baking/烤点心, camping/露营, sewing/缝东西, drawing maps/画地图, sailing/划船, skiing/滑雪, juggling/耍杂技, collecting leaves/收集树叶
 """)
 
 FEELINGS = {

@@ -6,7 +6,7 @@ draws besides (a spot, a feeling) is said in `events.py`. Every event that can f
 one, so a text shows which way its story went.
 """
 
-from data.world import endings, things  # noqa: F401 (importing the endings makes them known to EVENTS)
+from data.world import endings, people, things  # noqa: F401 (importing the endings makes them known to EVENTS)
 from data.world.events import EVENTS
 from data.world.people import GENDER
 
@@ -36,15 +36,15 @@ def knows(*facts):
 
 def still_feels(world):
     facts = world.facts
-    return "feeler" in facts and world.people[facts["feeler"]].feels_as(facts["feeling"])
+    return facts.get("feeling") in people.FEELINGS["joy"] and world.people[facts["feeler"]].feels_as(facts["feeling"])
 
 
 TURN = [
-    (4, "lose hero thing", "lost", lasts),
-    (3, "put hero thing", "put down"),
-    (8, "borrow friend hero thing", "asked for it", breaks),
+    (6, "lose hero thing", "lost", lasts),
+    (4, "put hero thing", "put down"),
+    (16, "borrow friend hero thing", "asked for it", breaks),
     (3, "snatch friend thing hero", "snatched"),
-    (3, "have friend", "two things"),
+    (2, "have friend", "two things"),
     (6, "need friend", "in need", helps),
 ]
 MEETING = [(6, "meet hero", "met"), (1, "birthday hero", "birthday")]
@@ -72,7 +72,6 @@ QUESTIONS = [
     (2, "q_birthday", "over", knows("birthday")),
     (1, "q_place hero", "over"),
     (1, "q_like thing", "over"),
-    (2, "q_sight hero", "over", knows("sight")),
 ]
 HERO_GLAD = [(2, "feel hero", "closing"), *ENDING]
 FRIEND_GLAD = [(2, "feel friend", "closing"), *ENDING]
@@ -85,7 +84,8 @@ SWAP = [(3, "swap hero thing friend other", "happy"), (1, "refuse hero thing", "
 GIFT = [(1, "guess friend", "guessed"), (1, "tell hero thing", "told friend")]
 
 PLOTS = {
-    "begin": [(1, "hero", "setting out")],
+    "begin": [(1, "hero", "introduced")],
+    "introduced": [(2, "like hero", "setting out"), (1, "go hero", "there")],
     "setting out": [(1, "go hero", "there")],
     "there": [(6, "see hero", "looked around"), *PLACE],
     "looked around": PLACE,
