@@ -33,7 +33,7 @@ class Form(NamedTuple):
     index: int  # which of the forms of this event and kind
     literals: list  # the text before, between and after the slots
     slots: list
-    pattern: re.Pattern
+    pattern: str  # a regular expression with a group for each slot
 
 
 class Reading(NamedTuple):
@@ -61,6 +61,7 @@ class Language:
         for key, templates in forms.items():
             event, _, kind = key.partition(" ")
             self.forms[key] = [self._form(event, kind, *numbered) for numbered in enumerate(templates)]
+        self._compiled = {}
         self._starting = {}  # the first letters of a sentence -> the forms that start so
         self._starting_with_slot = []
         for forms in self.forms.values():
@@ -78,7 +79,7 @@ class Language:
             slot = self._slot(argument, style or "", before == "" or before.endswith((". ", "? ", "! ")))
             slots.append(slot)
             pattern += f"({slot.pattern}){re.escape(after)}"
-        return Form(event, kind, index, literals, slots, re.compile(pattern))
+        return Form(event, kind, index, literals, slots, pattern)
 
     def _slot(self, argument, style, starts_sentence):
         def text(words):
@@ -150,11 +151,17 @@ class Language:
         """All the ways to read a sentence that starts here. (There is one or none: the tests hold us to it.)"""
         readings = []
         for form in self._starting.get(text[start : start + 1], []) + self._starting_with_slot:
-            match = form.pattern.match(text, start)
+            match = self._matcher(form.pattern)(text, start)
             if match:
                 pairs = zip(form.slots, match.groups(), strict=True)
                 readings.append(Reading(form, [self._meaning(*pair) for pair in pairs], match.end()))
         return readings
+
+    def _matcher(self, pattern):
+        """Compiled when first needed: who only writes stories never needs it."""
+        if pattern not in self._compiled:
+            self._compiled[pattern] = re.compile(pattern).match
+        return self._compiled[pattern]
 
     def _meaning(self, slot, text):
         if slot.argument not in ("thing", "other") or slot.style:
