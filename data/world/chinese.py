@@ -13,6 +13,7 @@ FORMS = {
         "你认识{name}吗？那可是一{species:m}{trait}{species}。",
     ],
     "like": ["{who}喜欢{hobby}。", "{who}最喜欢{hobby}。", "{who}平时最爱{hobby}。"],
+    "dream": ["{who}长大了想当{job}。", "{who}的梦想是当{job}。"],
     "go": [
         "一个{weather}{daypart}，{who}来到了{place}。",
         "在一个{weather}{daypart}，{who}去了{place}。",
@@ -153,12 +154,6 @@ FORMS = {
         "“一半给你，{to:name}。”{who}说着，把{thing}分了分。",
     ],
     "share drink": ["{who}和{to:name}一起喝完了{thing}。", "“我们一起喝吧，{to:name}。”{who}说，{thing}很快就喝完了。"],
-    "want_swap": [
-        "“{to:name}，我用{other:noun}换你的{thing:noun}，好吗？”{who}问。",
-        "“我真想要你的{thing:noun}，我用{other:noun}跟你换吧。”{who}对{to:him}说。",
-    ],
-    "swap": ["于是{who}把{thing}给了{to:him}，换来了{other}。", "“好啊！”{who:name}说完，用{thing}跟{to:him}换了{other}。"],
-    "refuse": ["“不用了，谢谢。我想留着我的{thing:noun}。”{who}说。", "可是{who}想留着{thing}。"],
     # in need
     "need": ["{who}有点{need}。", "“我好{need}啊。”{who}说。", "{who}看起来很{need}。"],
     "offer": [
@@ -230,6 +225,7 @@ CHINESE = Language(
         "name": people.NAMES,
         "elder": people.ELDERS,
         "species": people.SPECIES,
+        "job": people.JOBS,
         "hobby": people.HOBBIES,
         "trait": people.TRAITS,
         "feeling": {word: text for words in people.FEELINGS.values() for word, text in words.items()},

@@ -16,6 +16,7 @@ FORMS = {
         "Do you know {name}, the {trait} {species}?",
     ],
     "like": ["{who} loved {hobby}.", "{who} liked {hobby} best of all.", "What {who} liked best was {hobby}."],
+    "dream": ["{who} wanted to be {job} one day.", "{who} dreamed of being {job}."],
     "go": [
         "One {weather} {daypart}, {who} went to {place}.",
         "{who} went to {place} one {weather} {daypart}.",
@@ -209,18 +210,6 @@ FORMS = {
         "{who} and {to:name} drank {thing} together.",
         '"Let us both drink, {to:name}," {who} said, and soon {thing} was finished.',
     ],
-    "want_swap": [
-        '"Will you swap your {thing:noun} for my {other:noun}, {to:name}?" {who} asked.',
-        '"I would love that {thing:noun}," {who} told {to:him}. "You can have the {other:noun} for it."',
-    ],
-    "swap": [
-        "So {who} gave {thing} to {to:him} and got {other}.",
-        '"All right!" said {who:name}, and swapped {thing} with {to:him} for {other}.',
-    ],
-    "refuse": [
-        '"No, thank you," {who} said. "I will keep my {thing:noun}."',
-        "But {who} wanted to keep {thing}.",
-    ],
     # in need
     "need": ["{who} was {need}.", '"I am so {need}," {who} said.', "{who} looked {need}."],
     "offer": [
@@ -309,6 +298,7 @@ ENGLISH = Language(
         "name": same(people.NAMES),
         "elder": same(people.ELDERS),
         "species": same(people.SPECIES),
+        "job": same(people.JOBS),
         "hobby": same(people.HOBBIES),
         "trait": same(people.TRAITS),
         "feeling": same(people.MOOD_OF),

@@ -1,7 +1,7 @@
 """What can happen. Each event is one function: what must be true before it, then what it changes.
 
-An event is named by its function; the arguments' names say what they are (`who` and `to` are people, `thing` and
-`other` are things, all the rest are words). `@event(draw, ...)` says from which options the last arguments are
+An event is named by its function; the arguments' names say what they are (`who` and `to` are people, `thing` is a
+thing, all the rest are words). `@event(draw, ...)` says from which options the last arguments are
 drawn when a story is made: a list (all equally likely), or a list and whole-number weights. When a story is
 judged nothing is drawn: the same functions object, by raising `Contradiction`.
 """
@@ -86,6 +86,11 @@ def hero(world, name, species, trait):
 
 @event(anything(people.HOBBIES))
 def like(world, who, hobby):
+    world.person(who)
+
+
+@event(anything(people.JOBS))
+def dream(world, who, job):
     world.person(who)
 
 
@@ -362,28 +367,6 @@ def share(world, who, to, thing):
     if shared.kind in ("food", "drink"):
         shared.where = GONE
     world.people[who].mood = world.people[to].mood = "joy"
-
-
-@event()
-def want_swap(world, who, to, thing, other):
-    world.here(who, to)
-    world.held(thing, to)
-    world.held(other, who)
-
-
-@event()
-def swap(world, who, thing, to, other):
-    world.here(who, to)
-    mine, theirs = world.held(thing, who), world.held(other, to)
-    mine.where, theirs.where = to, who
-    mine.owner, theirs.owner = to, who
-    world.people[who].mood = world.people[to].mood = "joy"
-
-
-@event()
-def refuse(world, who, thing):
-    world.here(who)
-    world.held(thing, who)
 
 
 # -- in need, a birthday, an errand ----------------------------------------------------------------------

@@ -18,7 +18,7 @@ from data.world.telling import AGREEING, FULL, IT, NAME, PRONOUN
 
 
 class Verdict(NamedTuple):
-    grammatical: bool  # every sentence is one of the language's forms, whole to the last
+    grammatical: bool  # every sentence is one of the language's forms, whole, and its words agree
     consistent: bool  # grammatical, begun and ended, and no sentence contradicts those before it
     reason: str  # the first thing that is wrong, in plain English; "" if nothing is
     bits: float  # -log2 of its probability; math.inf if the generator never tells it
@@ -42,8 +42,9 @@ def judge(text, language="en"):
             point = follow_event(world, point, chooser, event, arguments)
             happen(world, event, arguments)
             sentence, point = follow_telling(world, told_in, point, chooser, reading, arguments, hows)
-            if sentence != text[start : reading.end]:
-                raise Contradiction(f"it should say: {sentence}")
+            if sentence != text[start : reading.end]:  # his for her, or a wrong measure word
+                reason = f"sentence {count_sentences(text[:start]) + 1} should be: {sentence}"
+                return Verdict(False, False, reason, math.inf, events)
         except Contradiction as objection:
             number = count_sentences(text[:start]) + 1
             reason = f"sentence {number}: {text[start : reading.end]} But {objection}."
@@ -84,7 +85,7 @@ def understand(world, reading):
             if slot.style != "name":
                 hows.append(how)
             meaning = world.meaning(meaning) if how == PRONOUN else meaning
-        elif slot.argument in ("thing", "other") and slot.style == "":
+        elif slot.argument == "thing" and slot.style == "":
             how, adjective, noun = meaning
             hows.append(how)
             meaning = world.thing_named if how == IT else noun

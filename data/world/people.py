@@ -14,17 +14,15 @@ def pairs(text):
 
 
 GIRLS = pairs("""
-Mia/米娅, Lily/莉莉, Anna/安娜, Lucy/露西, Emma/艾玛, Rosa/罗莎, Nina/妮娜, Zoe/佐伊, Amy/艾米, Ruby/露比, Bella/贝拉,
-Mei/小美, Yuki/由纪, Sara/莎拉, Leila/莱拉, Ling/玲玲
+Mia/米娅, Lily/莉莉, Anna/安娜, Lucy/露西, Emma/艾玛, Rosa/罗莎, Nina/妮娜, Zoe/佐伊, Amy/艾米, Mei/小美, Yuki/由纪, Leila/莱拉
 """)
 BOYS = pairs("""
-Tom/汤姆, Ben/小本, Sam/山姆, Max/麦克, Leo/里奥, Jack/杰克, Tim/蒂姆, Omar/奥马, Ravi/拉维, Hugo/雨果, Felix/菲力,
-Ming/小明, Jun/小军, Lele/乐乐, Kai/阿凯, Noah/诺亚
+Tom/汤姆, Ben/小本, Sam/山姆, Max/麦克, Leo/里奥, Jack/杰克, Tim/蒂姆, Omar/奥马, Ravi/拉维, Ming/小明, Lele/乐乐, Kai/阿凯
 """)
 NAMES = GIRLS | BOYS
 
-WOMEN = pairs("Grandma/奶奶, Mum/妈妈, Miss Lee/李老师, Aunt Rose/罗丝阿姨, the nurse/护士姐姐, the baker/面包师阿姨")
-MEN = pairs("Grandpa/爷爷, Dad/爸爸, Mr Wang/王老师, Uncle Joe/乔叔叔, the farmer/农夫伯伯, the gardener/园丁爷爷")
+WOMEN = pairs("Grandma/奶奶, Mum/妈妈, Miss Lee/李老师, the nurse/护士姐姐, the baker/面包师阿姨")
+MEN = pairs("Grandpa/爷爷, Dad/爸爸, Mr Wang/王老师, the farmer/农夫伯伯, the gardener/园丁爷爷")
 ELDERS = WOMEN | MEN
 GENDER = {name: "she" for name in [*GIRLS, *WOMEN]} | {name: "he" for name in [*BOYS, *MEN]}
 
@@ -51,6 +49,13 @@ gardening/种花, knitting/织毛线, football/踢足球, chess/下棋, magic tr
 volcanoes/研究火山, dinosaurs/研究恐龙, history/听历史故事, numbers/算数, thunderstorms/看雷雨, snowflakes/看雪花, sunsets/看日落,
 mountains/爬山, islands/画小岛, pirates/扮海盗, knights/扮骑士, poems/背诗, puzzles/做智力题, yoga/练瑜伽, tennis/打网球,
 baking/烤点心, camping/露营, sewing/缝东西, drawing maps/画地图, sailing/划船, skiing/滑雪, juggling/耍杂技, collecting leaves/收集树叶
+""")
+JOBS = pairs("""
+a pilot/飞行员, a doctor/医生, a teacher/老师, a dancer/舞蹈家, a writer/作家, a chef/大厨, a captain/船长, a firefighter/消防员,
+a scientist/科学家, an explorer/探险家, an astronaut/宇航员, a vet/兽医, a builder/建筑工人, an inventor/发明家, a driver/司机,
+a poet/诗人, a detective/侦探, a judge/法官, a swimmer/游泳健将, a runner/赛跑运动员, a musician/音乐家, a dentist/牙医, a tailor/裁缝,
+a carpenter/木匠, an engineer/工程师, a reporter/记者, an actor/演员, an architect/建筑师, a ranger/护林员, a photographer/摄影师,
+a mayor/市长, a waiter/服务员, a potter/陶艺家, a beekeeper/养蜂人, a diver/潜水员, a clockmaker/钟表匠
 """)
 
 FEELINGS = {

@@ -1,4 +1,4 @@
-"""Where things happen: every place has five spots where a thing can lie, so no place gives a guess away.
+"""Where things happen: every place has four spots where a thing can lie, so no place gives a guess away.
 
 One line per place: English, English with its preposition, Chinese, Chinese with its postposition; then the spots.
 """
@@ -6,20 +6,18 @@ One line per place: English, English with its preposition, Chinese, Chinese with
 from data.world.people import pairs
 
 _TABLE = """
-the kitchen|in the kitchen|厨房|厨房里|under the table/桌子底下, in the cupboard/橱柜里, behind the stove/炉子后面, beside the sink/水槽旁边, on the fridge/冰箱顶上
-the bedroom|in the bedroom|卧室|卧室里|under the bed/床底下, in the wardrobe/衣柜里, behind the curtain/窗帘后面, beside the desk/书桌旁边, on the windowsill/窗台上
-the garden|in the garden|花园|花园里|under the apple tree/苹果树下, behind the shed/小木屋后面, in the wheelbarrow/手推车里, beside the pond/池塘边, among the roses/玫瑰丛中
-the park|in the park|公园|公园里|under the bench/长椅下面, behind the fountain/喷泉后面, in the bushes/灌木丛里, beside the swing/秋千旁边, on the slide/滑梯上
-the forest|in the forest|森林|森林里|under the oak tree/橡树下, in the hollow log/空树干里, behind the big rock/大石头后面, beside the stream/小溪边, among the mushrooms/蘑菇丛中
-the beach|on the beach|海滩|海滩上|under the umbrella/遮阳伞下, in the sandcastle/沙堡里, behind the dune/沙丘后面, beside the rock pool/岩石水洼边, on the towel/浴巾上
-the school|at the school|学校|学校里|under the chair/椅子下面, in the schoolbag/书包里, behind the blackboard/黑板后面, beside the globe/地球仪旁边, on the teacher's desk/讲台上
-the library|in the library|图书馆|图书馆里|behind the bookshelf/书架后面, under the stairs/楼梯下面, in the reading corner/阅读角里, beside the computer/电脑旁边, on the top shelf/书架最上层
-the farm|on the farm|农场|农场里|under the tractor/拖拉机底下, in the barn/谷仓里, behind the haystack/干草堆后面, beside the well/水井边, on the fence/篱笆上
-the market|at the market|集市|集市上|under the stall/货摊底下, in the flower cart/花车里, behind the barrels/木桶后面, beside the scales/秤旁边, among the pumpkins/南瓜堆里
-the river|by the river|河边|河边|under the bridge/桥下, in the reeds/芦苇丛里, behind the willow/柳树后面, beside the jetty/栈桥旁边, on the sandbank/沙洲上
-the castle|in the castle|城堡|城堡里|under the throne/宝座下面, in the tower/塔楼里, behind the armour/盔甲后面, beside the fireplace/壁炉旁边, on the balcony/阳台上
-the treehouse|in the treehouse|树屋|树屋里|under the rug/地毯下面, in the hanging basket/吊篮里, behind the door/门后面, beside the rope ladder/绳梯旁边, on the roof/屋顶上
-the campsite|at the campsite|营地|营地里|under the hammock/吊床底下, in the tent/帐篷里, behind the backpack/背包后面, beside the campfire/篝火旁边, on the picnic rug/野餐垫上
+the kitchen|in the kitchen|厨房|厨房里|under the table/桌子底下, in the cupboard/橱柜里, behind the stove/炉子后面, beside the sink/水槽旁边
+the bedroom|in the bedroom|卧室|卧室里|under the bed/床底下, in the wardrobe/衣柜里, behind the curtain/窗帘后面, beside the desk/书桌旁边
+the garden|in the garden|花园|花园里|under the apple tree/苹果树下, behind the shed/小木屋后面, in the wheelbarrow/手推车里, beside the pond/池塘边
+the park|in the park|公园|公园里|under the bench/长椅下面, behind the fountain/喷泉后面, in the bushes/灌木丛里, beside the swing/秋千旁边
+the forest|in the forest|森林|森林里|under the oak tree/橡树下, in the hollow log/空树干里, behind the big rock/大石头后面, beside the stream/小溪边
+the beach|on the beach|海滩|海滩上|under the umbrella/遮阳伞下, in the sandcastle/沙堡里, behind the dune/沙丘后面, beside the rock pool/岩石水洼边
+the school|at the school|学校|学校里|under the chair/椅子下面, in the schoolbag/书包里, behind the blackboard/黑板后面, beside the globe/地球仪旁边
+the library|in the library|图书馆|图书馆里|behind the bookshelf/书架后面, under the stairs/楼梯下面, in the reading corner/阅读角里, beside the computer/电脑旁边
+the farm|on the farm|农场|农场里|under the tractor/拖拉机底下, in the barn/谷仓里, behind the haystack/干草堆后面, beside the well/水井边
+the market|at the market|集市|集市上|under the stall/货摊底下, in the flower cart/花车里, behind the barrels/木桶后面, beside the scales/秤旁边
+the river|by the river|河边|河边|under the bridge/桥下, in the reeds/芦苇丛里, behind the willow/柳树后面, beside the jetty/栈桥旁边
+the campsite|at the campsite|营地|营地里|under the hammock/吊床底下, in the tent/帐篷里, behind the backpack/背包后面, beside the campfire/篝火旁边
 """
 
 PLACES, AT, SPOTS, SPOTS_OF = {}, {}, {}, {}
@@ -29,7 +27,7 @@ for _line in _TABLE.strip().splitlines():
     AT[_place] = (_at, _chinese_at)
     SPOTS_OF[_place] = list(pairs(_spots))
     SPOTS |= pairs(_spots)
-assert all(len(spots) == 5 for spots in SPOTS_OF.values()) and len(set(SPOTS.values())) == 5 * len(PLACES)
+assert all(len(spots) == 4 for spots in SPOTS_OF.values()) and len(set(SPOTS.values())) == 4 * len(PLACES)
 
 WEATHERS = pairs("""
 sunny/阳光明媚的, windy/微风习习的, cloudy/多云的, warm/温暖的, cold/寒冷的, bright/晴朗的, misty/雾蒙蒙的, quiet/宁静的,

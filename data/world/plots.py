@@ -44,7 +44,6 @@ TURN = [
     (4, "put hero thing", "put down"),
     (16, "borrow friend hero thing", "asked for it", breaks),
     (3, "snatch friend thing hero", "snatched"),
-    (2, "have friend", "two things"),
     (6, "need friend", "in need", helps),
 ]
 MEETING = [(6, "meet hero", "met"), (1, "birthday hero", "birthday")]
@@ -63,7 +62,6 @@ QUESTIONS = [
     (3, "q_where thing", "over", knows("finder")),
     (2, "q_finder thing", "over", knows("finder")),
     (2, "q_holder thing", "over", lambda world: main_thing(world).where in GENDER),
-    (2, "q_holder other", "over", lambda world: "other" in world.roles),
     (2, "q_feeling", "over", still_feels),
     (2, "q_breaker", "over", knows("breaker")),
     (2, "q_tool", "over", knows("tool")),
@@ -73,6 +71,7 @@ QUESTIONS = [
     (1, "q_place hero", "over"),
     (1, "q_like thing", "over"),
 ]
+FRIENDLY = [(8, "greet friend hero", "greeted"), (8, "admire friend thing", "greeted"), *TURN]
 HERO_GLAD = [(2, "feel hero", "closing"), *ENDING]
 FRIEND_GLAD = [(2, "feel friend", "closing"), *ENDING]
 SEARCH = [(2, "search hero thing", "searched"), (3, "ask hero friend thing", "asked")]
@@ -80,18 +79,19 @@ FOUND = (2, "find hero thing", "found")
 DEMAND = [(3, "demand hero thing", "demanded"), (1, "come", "adviser")]
 OWN_UP = [(3, "sorry friend hero", "sorry for it"), (1, "hide friend thing", "hid it")]
 PUZZLED = [(2, "search hero thing", "puzzled again"), (3, "ask hero friend thing", "asked joker")]
-SWAP = [(3, "swap hero thing friend other", "happy"), (1, "refuse hero thing", "closing")]
 GIFT = [(1, "guess friend", "guessed"), (1, "tell hero thing", "told friend")]
 
 PLOTS = {
     "begin": [(1, "hero", "introduced")],
-    "introduced": [(2, "like hero", "setting out"), (1, "go hero", "there")],
+    "introduced": [(1, "like hero", "known"), (1, "dream hero", "setting out"), (1, "go hero", "there")],
+    "known": [(1, "dream hero", "setting out"), (1, "go hero", "there")],
     "setting out": [(1, "go hero", "there")],
     "there": [(6, "see hero", "looked around"), *PLACE],
     "looked around": PLACE,
     "has": [(4, "enjoy hero thing", "enjoyed"), *MEETING],
     "enjoyed": MEETING,
-    "met": [(8, "greet friend hero", "greeted"), (8, "admire friend thing", "greeted"), *TURN],
+    "met": [(12, "like friend", "known friend"), *FRIENDLY],
+    "known friend": FRIENDLY,
     "greeted": TURN,
     # lost and found
     "lost": [(3, "feel hero", "sad"), *SEARCH],
@@ -144,9 +144,6 @@ PLOTS = {
     "sorry for taking": [(1, "give_back friend thing hero", "had it back")],
     "had it back": [(1, "forgive hero friend", "sharing"), (1, "share hero friend thing", "happy")],
     "sharing": [(1, "share hero friend thing", "happy")],
-    # two things
-    "two things": [(1, "want_swap friend hero thing other", "swap wanted")],
-    "swap wanted": SWAP,
     # a friend in need
     "in need": [(2, "offer hero friend thing", "offered"), (1, "give hero thing friend", "given")],
     "offered": [(1, "give hero thing friend", "given")],

@@ -52,7 +52,7 @@ class World:
     def __init__(self):
         self.people = {}  # name -> Person
         self.things = {}  # noun -> Thing
-        self.roles = {}  # "hero", "friend", "elder" -> name; "thing", "other" -> noun
+        self.roles = {}  # "hero", "friend", "elder" -> name; "thing" -> noun
         self.facts = {}  # what a question may ask for: "finder", "spot", "breaker", ...
         self.place = None  # where the story is now
         self.named = ()  # the people in the sentence before: a pronoun can only mean one of them
@@ -78,8 +78,7 @@ class World:
     def add_thing(self, noun, adjective, owner, where):
         if noun in self.things:
             raise Contradiction(f"there is already a {noun} in the story")
-        role = "other" if "thing" in self.roles else "thing"
-        self.roles.setdefault(role, noun)
+        self.roles.setdefault("thing", noun)
         self.things[noun] = Thing(noun, adjective, owner, where)
         return self.things[noun]
 

@@ -89,9 +89,9 @@ class Language:
             said = {} if style in AGREEING else self.words["name"] | self.words["elder"]
             said = said | self.pronouns.get(style, {})
         else:
-            words = self.words["noun" if argument in ("thing", "other") else argument].items()
+            words = self.words["noun" if argument == "thing" else argument].items()
             said = {word: self.inflect(argument, style, word, plain) for word, plain in words}
-        if argument in ("thing", "other") and style == "":
+        if argument == "thing" and style == "":
             adjectives = _either(self.words["adjective"].values())
             known = f"{text(self.the)}(?:(?:{adjectives}){self.between})?(?:{_either(said.values())})"
             pattern = f"{known}|{text(self.it)}"
@@ -122,7 +122,7 @@ class Language:
                     parts.append(slot.said[value])
                 else:
                     parts.append(slot.said[GENDER[value]])
-            elif slot.argument in ("thing", "other") and slot.style == "":
+            elif slot.argument == "thing" and slot.style == "":
                 parts.append(self._tell_thing(world, slot, value, chooser))
             else:
                 parts.append(slot.said[value])
@@ -164,7 +164,7 @@ class Language:
         return self._compiled[pattern]
 
     def _meaning(self, slot, text):
-        if slot.argument not in ("thing", "other") or slot.style:
+        if slot.argument != "thing" or slot.style:
             return slot.meant[text]
         if text == slot.said["it"]:
             return IT, None, None
