@@ -128,7 +128,7 @@ def test_the_command_writes_stories_and_never_over_a_file(tmp_path):
 
 
 # -- the judge -----------------------------------------------------------------------------------------------
-START = "Mia was a brave little girl. Mia went to the park one sunny day. Mia had a red kite. "
+START = "Mia was a brave girl. Mia went to the park one sunny day. Mia had a red kite. "
 FRIEND = START + "There Mia met Tom, a shy boy. "
 LOST = FRIEND + "Then Mia lost the red kite. "
 GONE = "Mia looked under the bench, but the red kite was not there. "
@@ -139,7 +139,7 @@ PUT = FRIEND + "Mia put the red kite down beside the swing. "
 JOKE = PUT + "Then Mia went to feed the ducks. For a joke, Tom moved the red kite and hid it in the bushes. "
 END = "It was a day they would never forget."
 ERRAND = (
-    "Mia was a brave little girl. Mia went to the park one sunny day. Grandma was there too. "
+    "Mia was a brave girl. Mia went to the park one sunny day. Grandma was there too. "
     '"Please bring me a red kite from the forest, Mia," Grandma said. "It is under the oak tree." '
 )
 
@@ -198,7 +198,7 @@ def test_the_judge_passes_what_is_true_though_the_generator_would_not_tell_it():
         (START + "He was happy. " + END, '"he" could be nobody'),
         (ERRAND + "So Mia ran to the farm. " + END, "not sent to the farm"),
         (ERRAND + "So Mia ran to the forest. Mia found the red kite in the hollow log and took it. " + END, "under the oak"),
-        ("Mia was a brave little boy. " + END, "Mia is not a boy"),
+        ("Mia was a brave boy. " + END, "Mia is not a boy"),
         (FOUND.strip(), "stops before its end"),
         (FOUND + END + " Mia was happy.", "ended already"),
         ("Mia went to the park one sunny day. " + END, "begins with its hero"),
@@ -214,7 +214,7 @@ def test_the_judge_finds_the_contradiction(text, reason):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", FOUND, FOUND + "Mia goed home.", "Mia was an brave little girl. " + END, FOUND + END[:-9], "\n" + END,
+    ["", " ", FOUND, FOUND + "Mia goed home.", "Mia was an brave girl. " + END, FOUND + END[:-9], "\n" + END,
      FOUND + END + " Who found the kite? Mia did.", FOUND.replace(". ", "."), "\ufffd\x00"],
 )  # fmt: skip
 def test_the_judge_calls_no_other_text_grammatical(text):

@@ -11,7 +11,7 @@ FORMS = {
     "hero": [
         "Once there was {species:a} called {name}, who was very {trait}.",
         "Once upon a time, there was {trait:a} {species} named {name}.",
-        "{name} was {trait:a} little {species}.",
+        "{name} was {trait:a} {species}.",
         "This is the story of {name}, {trait:a} {species}.",
         "Do you know {name}, the {trait} {species}?",
     ],
@@ -109,7 +109,7 @@ FORMS = {
     "find": [
         "At last, {who} found {thing} {spot}.",
         "{who} looked {spot}, and there was {thing}!",
-        '"Here it is!" {who} cried, and picked {thing} up {spot}.',
+        '"Here it is!" {who} cried. {thing} was {spot}.',
     ],
     "give": [
         "{who} gave {thing} to {to:him}.",

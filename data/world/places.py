@@ -13,11 +13,7 @@ the park|in the park|公园|公园里|under the bench/长椅下面, behind the f
 the forest|in the forest|森林|森林里|under the oak tree/橡树下, in the hollow log/空树干里, behind the big rock/大石头后面, beside the stream/小溪边
 the beach|on the beach|海滩|海滩上|under the umbrella/遮阳伞下, in the sandcastle/沙堡里, behind the dune/沙丘后面, beside the rock pool/岩石水洼边
 the school|at the school|学校|学校里|under the chair/椅子下面, in the schoolbag/书包里, behind the blackboard/黑板后面, beside the globe/地球仪旁边
-the library|in the library|图书馆|图书馆里|behind the bookshelf/书架后面, under the stairs/楼梯下面, in the reading corner/阅读角里, beside the computer/电脑旁边
 the farm|on the farm|农场|农场里|under the tractor/拖拉机底下, in the barn/谷仓里, behind the haystack/干草堆后面, beside the well/水井边
-the market|at the market|集市|集市上|under the stall/货摊底下, in the flower cart/花车里, behind the barrels/木桶后面, beside the scales/秤旁边
-the river|by the river|河边|河边|under the bridge/桥下, in the reeds/芦苇丛里, behind the willow/柳树后面, beside the jetty/栈桥旁边
-the campsite|at the campsite|营地|营地里|under the hammock/吊床底下, in the tent/帐篷里, behind the backpack/背包后面, beside the campfire/篝火旁边
 """
 
 PLACES, AT, SPOTS, SPOTS_OF = {}, {}, {}, {}

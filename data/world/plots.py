@@ -86,7 +86,7 @@ PLOTS = {
     "introduced": [(1, "like hero", "known"), (1, "dream hero", "setting out"), (1, "go hero", "there")],
     "known": [(1, "dream hero", "setting out"), (1, "go hero", "there")],
     "setting out": [(1, "go hero", "there")],
-    "there": [(6, "see hero", "looked around"), *PLACE],
+    "there": [(12, "see hero", "looked around"), *PLACE],
     "looked around": PLACE,
     "has": [(4, "enjoy hero thing", "enjoyed"), *MEETING],
     "enjoyed": MEETING,
