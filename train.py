@@ -163,12 +163,11 @@ def train(config: TrainConfig) -> None:
 
 def introduce(config: TrainConfig, model: GPT, dataset: Dataset, machine: Machine) -> None:
     """Say what is about to happen."""
-    shape, tokens = config.model, config.batch_size * config.model.context_length
-    epochs = config.max_steps * tokens / dataset.meta["train_tokens"]
-    print(
-        f"model    {shape.n_layer} layers, {shape.n_head} heads, {shape.n_embd} channels: {model.num_params():,} weights"
-    )
-    print(f"data     {dataset.folder}: {dataset.meta['train_tokens']:,} tokens, {dataset.vocab_size:,} different ones")
+    shape, total = config.model, dataset.meta["train_tokens"]
+    tokens = config.batch_size * shape.context_length
+    epochs = config.max_steps * tokens / total
+    print(f"model    {shape.n_layer} layers, {shape.n_head} heads, {shape.n_embd} wide: {model.num_params():,} weights")
+    print(f"data     {dataset.folder}: {total:,} tokens of {dataset.vocab_size:,} kinds to train on")
     print(f"plan     {config.max_steps:,} steps of {tokens:,} tokens: {epochs:.3g} times through the data")
     print(f"machine  {machine}", flush=True)
 

@@ -19,6 +19,7 @@ import tiktoken
 from tqdm import tqdm
 
 from gpt.errors import UserError
+from gpt.files import write_text
 
 END_OF_TEXT = "<|endoftext|>"
 # A word: 's and its like, or letters, numbers or other signs with the space before them; or spaces alone.
@@ -157,10 +158,8 @@ class Tokenizer:
         """Write vocab.json and merges.txt, as GPT-2's, into an existing folder."""
         vocab = {to_chars(token): i for token, i in self.ids.items()} | {END_OF_TEXT: self.end_of_text}
         lines = ["#version: 0.2", *(f"{to_chars(left)} {to_chars(right)}" for left, right in self.merges)]
-        with (Path(folder) / "vocab.json").open("w", encoding="utf-8", newline="\n") as file:
-            json.dump(vocab, file, ensure_ascii=False)
-        with (Path(folder) / "merges.txt").open("w", encoding="utf-8", newline="\n") as file:
-            file.write("\n".join(lines) + "\n")
+        write_text(Path(folder) / "vocab.json", json.dumps(vocab, ensure_ascii=False))
+        write_text(Path(folder) / "merges.txt", "\n".join(lines) + "\n")
 
     @classmethod
     def load(cls, folder: Path | str) -> "Tokenizer":
