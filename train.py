@@ -16,9 +16,7 @@ import shlex
 import sys
 import sysconfig
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -33,113 +31,10 @@ from gpt.dataset import Dataset
 from gpt.device import Machine, pick_machine
 from gpt.errors import UserError, parse, run_main
 from gpt.generate import generate
-from gpt.model import GPT, GPTConfig
+from gpt.model import GPT
 from gpt.optim import build_optimizers, learning_rate_scale, set_learning_rate
 from gpt.tokenizer import Tokenizer
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    model: GPTConfig
-    out: Path
-    """the run folder to write"""
-    max_steps: int
-    """updates of the weights"""
-    batch_size: int
-    """windows of context_length tokens in one update"""
-    accumulate: int = 1
-    """parts that a batch is computed in, one after the other: more parts take less memory"""
-    optimizer: Literal["muon", "adamw"] = "muon"
-    """muon for the blocks' matrices and adamw for the rest, or adamw for everything"""
-    learning_rate: float = 6e-3
-    """peak learning rate of AdamW"""
-    muon_learning_rate: float = 0.03
-    """peak learning rate of Muon"""
-    warmup_steps: int = 20
-    """updates over which the learning rate rises; then it falls in a straight line to 0"""
-    weight_decay: float = 0.1
-    """pull of the matrices towards 0"""
-    grad_clip: float = 1.0
-    """longest gradient that is taken as it is; a longer one is shortened to this"""
-    eval_every: int = 100
-    """updates between two looks at the whole validation split"""
-    log_every: int = 10
-    """updates summed up in one line of metrics.jsonl"""
-    seed: int = 0
-    """the same seed on the same machine gives the same model, bit for bit"""
-    data: Path | None = None
-    """the tokens folder to train on; without it, one is made from Python's own library"""
-    device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes the fastest there is"""
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """what matrix products are computed in; auto takes what this hardware is made for"""
-    compile: Literal["auto", "on", "off"] = "auto"
-    """let PyTorch compile the model; auto does where it pays"""
-    threads: int | None = None
-    """CPU threads to use; by default one for each core"""
-    resume: bool = False
-    """go on from the run folder's resume.pt"""
-    overwrite: bool = False
-    """begin anew in a run folder that already holds a run"""
-
-
-def gpt2(out: str, n_layer: int, n_head: int, n_embd: int, learning_rate: float) -> TrainConfig:
-    """A member of the GPT-2 family: about half a million tokens an update, peak rates of GPT-3's table 2.1."""
-    return TrainConfig(
-        GPTConfig(n_layer=n_layer, n_head=n_head, n_embd=n_embd),
-        Path(out),
-        max_steps=20_000,
-        batch_size=512,
-        accumulate=32,
-        optimizer="adamw",
-        learning_rate=learning_rate,
-        warmup_steps=700,
-        eval_every=500,
-    )
-
-
-PRESETS = {
-    "tiny": (
-        "0.9M parameters: a minute or two on 2 CPU cores",
-        TrainConfig(GPTConfig(1024, 128, 4, 4, 128, position="rotary"), Path("out/tiny"), 400, 32),
-    ),
-    "small": (
-        "11M parameters: an hour or two on a laptop, minutes on a GPU",
-        TrainConfig(
-            GPTConfig(4096, 256, 6, 6, 384, position="rotary"),
-            Path("out/small"),
-            2000,
-            64,
-            4,
-            learning_rate=3e-3,
-            muon_learning_rate=0.02,
-            warmup_steps=100,
-            eval_every=200,
-        ),
-    ),
-    "gpt2": ("124M parameters, GPT-2's smallest: one GPU", gpt2("out/gpt2", 12, 12, 768, 6e-4)),
-    "gpt2-medium": ("355M parameters", gpt2("out/gpt2-medium", 24, 16, 1024, 3e-4)),
-    "gpt2-large": ("774M parameters", gpt2("out/gpt2-large", 36, 20, 1280, 2.5e-4)),
-    "gpt2-xl": ("1,558M parameters, the GPT-2 of the paper", gpt2("out/gpt2-xl", 48, 25, 1600, 2e-4)),
-}
-
-
-def check(config: TrainConfig) -> None:
-    """Raise UserError for settings that cannot be trained with."""
-    for name in ("max_steps", "batch_size", "accumulate", "eval_every", "log_every"):
-        if getattr(config, name) < 1:
-            raise UserError(f"{name} is {getattr(config, name)}: it must be at least 1")
-    for name in ("learning_rate", "muon_learning_rate", "grad_clip"):
-        if not 0 < getattr(config, name) < math.inf:
-            raise UserError(f"{name} is {getattr(config, name)}: it must be above 0")
-    if config.batch_size % config.accumulate:
-        raise UserError(f"batch_size {config.batch_size} cannot be split into {config.accumulate} equal parts")
-    if not 0 <= config.warmup_steps < config.max_steps:
-        raise UserError(f"warmup_steps is {config.warmup_steps}: it must be less than max_steps, {config.max_steps}")
-    if config.seed < 0 or config.weight_decay < 0:
-        raise UserError("seed and weight_decay must be at least 0")
-    if config.threads is not None and config.threads < 1:
-        raise UserError(f"threads is {config.threads}: it must be at least 1")
+from gpt.train_config import PRESETS, TrainConfig
 
 
 def default_data(vocab_size: int) -> Path:
@@ -166,7 +61,6 @@ def evaluate(model: torch.nn.Module, dataset: Dataset, machine: Machine) -> floa
 
 def train(config: TrainConfig) -> None:
     """Train as `config` says; see TrainConfig. Raises UserError for what the user can put right."""
-    check(config)
     machine = pick_machine(config.device, config.precision, config.compile)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -182,7 +76,7 @@ def train(config: TrainConfig) -> None:
     model.use_fused_attention(machine.prefers_fused_attention(T))
     forward = torch.compile(model) if machine.compile else model
     optimizers = build_optimizers(
-        model, config.optimizer, config.learning_rate, config.muon_learning_rate, config.weight_decay
+        model, config.optimizer, config.learning_rate, config.muon_learning_rate, config.weight_decay, machine.dtype
     )
     scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.dtype == torch.float16)
 
@@ -197,16 +91,7 @@ def train(config: TrainConfig) -> None:
         start, best, seconds, losses = state["step"], state["best"], state["seconds"], state["losses"]
     else:
         run_folder.begin(config)
-    print(f"model    {config.model.n_layer} layers, {config.model.n_head} heads, {config.model.n_embd} wide,", end=" ")
-    print(f"context {T}, {config.model.position} positions: {model.num_params():,} parameters")
-    print(
-        f"data     {data}: {dataset.meta['train_tokens']:,} tokens to train on, {dataset.vocab_size:,} different ones"
-    )
-    epochs = config.max_steps * config.batch_size * T / dataset.meta["train_tokens"]
-    print(
-        f"plan     {config.max_steps:,} steps of {config.batch_size * T:,} tokens: {epochs:.3g} times through the data"
-    )
-    print(f"machine  {machine}", flush=True)
+    introduce(config, model, dataset, machine)
 
     stop = run_folder.StopRequest()
     bar = tqdm(total=config.max_steps, initial=start, desc="training", unit="step", mininterval=0.5)
@@ -223,6 +108,8 @@ def train(config: TrainConfig) -> None:
             loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.to(machine.device).flatten())
             scaler.scale(loss / config.accumulate).backward()
             loss_of_step += loss.item() / config.accumulate
+        if not math.isfinite(loss_of_step):
+            raise UserError(f"the loss became {loss_of_step} at step {step}: try a lower --learning-rate")
         for optimizer in optimizers:
             scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
@@ -230,8 +117,6 @@ def train(config: TrainConfig) -> None:
             scaler.step(optimizer)
             optimizer.zero_grad()
         scaler.update()
-        if not math.isfinite(loss_of_step):
-            raise UserError(f"the loss became {loss_of_step} at step {step}: try a lower --learning-rate")
 
         done = step + 1
         losses.append(loss_of_step)
@@ -276,7 +161,19 @@ def train(config: TrainConfig) -> None:
     print(f"loss curve: {config.out / 'loss.png'}\nsample:     python sample.py --model {config.out}")
 
 
+def introduce(config: TrainConfig, model: GPT, dataset: Dataset, machine: Machine) -> None:
+    """Say what is about to happen."""
+    shape, total = config.model, dataset.meta["train_tokens"]
+    tokens = config.batch_size * shape.context_length
+    epochs = config.max_steps * tokens / total
+    print(f"model    {shape.n_layer} layers, {shape.n_head} heads, {shape.n_embd} wide: {model.num_params():,} weights")
+    print(f"data     {dataset.folder}: {total:,} tokens of {dataset.vocab_size:,} kinds to train on")
+    print(f"plan     {config.max_steps:,} steps of {tokens:,} tokens: {epochs:.3g} times through the data")
+    print(f"machine  {machine}", flush=True)
+
+
 def describe(loss: float, dataset: Dataset) -> str:
+    """A validation loss in all its units."""
     floor = dataset.meta["entropy_bits_per_byte"]
     beside = f" (the corpus's own entropy: {floor:.3f})" if floor else ""
     bits = dataset.bits_per_byte(loss)

@@ -6,12 +6,8 @@ is saved here, and `load_model(folder)` loads what `transformers` saved. No file
 runs code that came with it.
 """
 
-import contextlib
 import json
-import os
 import pickle
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import safetensors.torch
@@ -19,22 +15,10 @@ import torch
 from safetensors import SafetensorError
 
 from gpt.errors import UserError
+from gpt.files import atomic_write, write_text
 from gpt.huggingface import config_to_hf, load_config, weights_from_hf, weights_to_hf
 from gpt.model import GPT
 from gpt.tokenizer import END_OF_TEXT, Tokenizer
-
-
-@contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; put it in `path`'s place once it is whole and on the disk."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_model(model: GPT, tokenizer: Tokenizer, folder: Path | str) -> None:
@@ -48,16 +32,12 @@ def save_model(model: GPT, tokenizer: Tokenizer, folder: Path | str) -> None:
         "unk_token": END_OF_TEXT,
         "model_max_length": model.config.context_length,
     }
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        tokenizer.save(temporary)
-        for path in sorted(Path(temporary).iterdir()):
-            path.replace(folder / path.name)
+    tokenizer.save(folder)
     for name, content in (
         ("tokenizer_config.json", tokenizer_config),
         ("config.json", config_to_hf(model.config, tokenizer.end_of_text)),
     ):
-        with atomic_write(folder / name) as path:
-            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="\n")
+        write_text(folder / name, json.dumps(content, indent=2) + "\n")
     weights = {name: weight.detach().to("cpu") for name, weight in model.state_dict().items()}
     with atomic_write(folder / "model.safetensors") as path:
         safetensors.torch.save_file(weights_to_hf(weights, model.config), path, metadata={"format": "pt"})

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from gpt.checkpoint import atomic_write
 from gpt.errors import UserError
+from gpt.files import write_text
 
 MODEL_FILES = ("model.safetensors", "config.json", "tokenizer_config.json", "vocab.json", "merges.txt")
 RUN_FILES = ("resume.pt", "metrics.jsonl", "train_config.json", "loss.png")
@@ -36,8 +36,7 @@ def begin(config: Any) -> None:
     for name in present:
         (config.out / name).unlink()
     config.out.mkdir(parents=True, exist_ok=True)
-    with atomic_write(config.out / "train_config.json") as path:
-        path.write_text(json.dumps(config_to_json(config), indent=2) + "\n", encoding="utf-8", newline="\n")
+    write_text(config.out / "train_config.json", json.dumps(config_to_json(config), indent=2) + "\n")
 
 
 def go_on(config: Any, data: dict, state: dict) -> None:
@@ -54,8 +53,7 @@ def go_on(config: Any, data: dict, state: dict) -> None:
     if json.loads(state["data"]) != data:
         raise UserError(f"cannot resume {config.out} with other data than it was trained on: use the same --data")
     rows = [row for row in read_metrics(config.out) if row["step"] <= state["step"]]
-    with atomic_write(config.out / "metrics.jsonl") as path:
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8", newline="\n")
+    write_text(config.out / "metrics.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def append_metrics(folder: Path, **row: Any) -> None:

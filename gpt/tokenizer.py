@@ -16,12 +16,17 @@ from pathlib import Path
 import numpy as np
 import regex
 import tiktoken
+from tqdm import tqdm
 
 from gpt.errors import UserError
+from gpt.files import write_text
 
 END_OF_TEXT = "<|endoftext|>"
 # A word: 's and its like, or letters, numbers or other signs with the space before them; or spaces alone.
 WORD = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
+# Training looks at the commonest words until the different ones make 2 MB; what is rarer changes little, but Chinese,
+# whose "words" are whole clauses, has it without end.
+DIFFERENT_WORDS = 2_000_000
 
 # GPT-2 gives bytes the ids 0-255 in this order: those that print as a character first.
 PRINTABLE = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
@@ -43,8 +48,12 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> list[bytes]:
     word_counts: Counter[str] = Counter()
     for text in texts:
         word_counts.update(regex.findall(WORD, text))
-    times = list(word_counts.values())
-    words = [[bytes([byte]) for byte in word.encode()] for word in word_counts]
+    words, times, size = [], [], 0  # each different word as its parts, how often it occurs, bytes of all
+    for word, n in word_counts.most_common():
+        if size < DIFFERENT_WORDS:
+            words.append([bytes([byte]) for byte in word.encode()])
+            times.append(n)
+            size += len(words[-1])
 
     count: dict[bytes, int] = defaultdict(int)  # candidate -> how often two neighbours spell it
     where: dict[bytes, set[int]] = defaultdict(set)  # candidate -> the words in which they do, or once did
@@ -58,6 +67,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> list[bytes]:
     heap = [(-n, token) for token, n in count.items()]
     heapq.heapify(heap)
     made: dict[bytes, None] = {}  # the tokens made so far, in order
+    bar = tqdm(total=vocab_size - 257, desc="merging", unit="token", delay=1, leave=False)
     while heap and len(made) < vocab_size - 257:
         n, token = heapq.heappop(heap)
         if token not in made:
@@ -66,6 +76,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> list[bytes]:
             if count[token] < 2:
                 break
             made[token] = None
+            bar.update()
         change: dict[bytes, int] = defaultdict(int)
         for i in where.pop(token, ()):
             before = words[i]
@@ -80,6 +91,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> list[bytes]:
             if difference and count[candidate]:
                 # New neighbours that spell a token we already have are merged before all else, as when encoding.
                 heapq.heappush(heap, (-count[candidate] if candidate not in made else -np.inf, candidate))
+    bar.close()
     return list(made)
 
 
@@ -146,10 +158,8 @@ class Tokenizer:
         """Write vocab.json and merges.txt, as GPT-2's, into an existing folder."""
         vocab = {to_chars(token): i for token, i in self.ids.items()} | {END_OF_TEXT: self.end_of_text}
         lines = ["#version: 0.2", *(f"{to_chars(left)} {to_chars(right)}" for left, right in self.merges)]
-        with (Path(folder) / "vocab.json").open("w", encoding="utf-8", newline="\n") as file:
-            json.dump(vocab, file, ensure_ascii=False)
-        with (Path(folder) / "merges.txt").open("w", encoding="utf-8", newline="\n") as file:
-            file.write("\n".join(lines) + "\n")
+        write_text(Path(folder) / "vocab.json", json.dumps(vocab, ensure_ascii=False))
+        write_text(Path(folder) / "merges.txt", "\n".join(lines) + "\n")
 
     @classmethod
     def load(cls, folder: Path | str) -> "Tokenizer":

@@ -8,8 +8,9 @@ import torch
 from conftest import random_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from gpt.checkpoint import atomic_write, load_model, load_resume, save_model, save_resume
+from gpt.checkpoint import load_model, load_resume, save_model, save_resume
 from gpt.errors import UserError
+from gpt.files import atomic_write
 from gpt.generate import generate
 from gpt.model import GPT, GPTConfig
 from gpt.tokenizer import Tokenizer

@@ -18,7 +18,8 @@ from gpt.checkpoint import load_model
 from gpt.errors import UserError
 from gpt.model import GPTConfig
 from gpt.run_folder import read_metrics
-from train import TrainConfig, train
+from gpt.train_config import TrainConfig
+from train import train
 
 ROOT = Path(__file__).parent.parent
 

@@ -1,0 +1,111 @@
+"""What train.py can be told, and the presets that say it for you."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gpt.errors import UserError
+from gpt.model import GPTConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    model: GPTConfig
+    out: Path
+    """the run folder to write"""
+    max_steps: int
+    """updates of the weights"""
+    batch_size: int
+    """windows of context_length tokens in one update"""
+    accumulate: int = 1
+    """parts that a batch is computed in, one after the other: more parts take less memory"""
+    optimizer: Literal["muon", "adamw"] = "muon"
+    """muon for the blocks' matrices and adamw for the rest, or adamw for everything"""
+    learning_rate: float = 6e-3
+    """peak learning rate of AdamW"""
+    muon_learning_rate: float = 0.03
+    """peak learning rate of Muon"""
+    warmup_steps: int = 20
+    """updates over which the learning rate rises; then it falls in a straight line to 0"""
+    weight_decay: float = 0.1
+    """pull of the matrices towards 0"""
+    grad_clip: float = 1.0
+    """longest gradient that is taken as it is; a longer one is shortened to this"""
+    eval_every: int = 100
+    """updates between two looks at the whole validation split"""
+    log_every: int = 10
+    """updates summed up in one line of metrics.jsonl"""
+    seed: int = 0
+    """the same seed on the same machine gives the same model, bit for bit"""
+    data: Path | None = None
+    """the tokens folder to train on; without it, one is made from Python's own library"""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes the fastest there is"""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """what matrix products are computed in; auto takes what this hardware is made for"""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """let PyTorch compile the model; auto does where it pays"""
+    threads: int | None = None
+    """CPU threads to use; by default one for each core"""
+    resume: bool = False
+    """go on from the run folder's resume.pt"""
+    overwrite: bool = False
+    """begin anew in a run folder that already holds a run"""
+
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "batch_size", "accumulate", "eval_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        for name in ("learning_rate", "muon_learning_rate", "grad_clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"{name} is {getattr(self, name)}: it must be above 0")
+        if self.batch_size % self.accumulate:
+            raise UserError(f"batch_size {self.batch_size} cannot be split into {self.accumulate} equal parts")
+        if not 0 <= self.warmup_steps < self.max_steps:
+            raise UserError(f"warmup_steps is {self.warmup_steps}: it must be less than max_steps, {self.max_steps}")
+        if self.seed < 0 or self.weight_decay < 0:
+            raise UserError("seed and weight_decay must be at least 0")
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f"threads is {self.threads}: it must be at least 1")
+
+
+def gpt2(out: str, n_layer: int, n_head: int, n_embd: int, learning_rate: float) -> TrainConfig:
+    """A member of the GPT-2 family: about half a million tokens an update, peak rates of GPT-3's table 2.1."""
+    return TrainConfig(
+        GPTConfig(n_layer=n_layer, n_head=n_head, n_embd=n_embd),
+        Path(out),
+        max_steps=20_000,
+        batch_size=512,
+        accumulate=32,
+        optimizer="adamw",
+        learning_rate=learning_rate,
+        warmup_steps=700,
+        eval_every=500,
+    )
+
+
+PRESETS = {
+    "tiny": (
+        "0.9M parameters: a minute or two on 2 CPU cores",
+        TrainConfig(GPTConfig(1024, 128, 4, 4, 128, position="rotary"), Path("out/tiny"), 400, 32),
+    ),
+    "small": (
+        "11M parameters: an hour or two on a laptop, minutes on a GPU",
+        TrainConfig(
+            GPTConfig(4096, 256, 6, 6, 384, position="rotary"),
+            Path("out/small"),
+            2000,
+            64,
+            4,
+            learning_rate=3e-3,
+            muon_learning_rate=0.02,
+            warmup_steps=100,
+            eval_every=200,
+        ),
+    ),
+    "gpt2": ("124M parameters, GPT-2's smallest: one GPU", gpt2("out/gpt2", 12, 12, 768, 6e-4)),
+    "gpt2-medium": ("355M parameters", gpt2("out/gpt2-medium", 24, 16, 1024, 3e-4)),
+    "gpt2-large": ("774M parameters", gpt2("out/gpt2-large", 36, 20, 1280, 2.5e-4)),
+    "gpt2-xl": ("1,558M parameters, the GPT-2 of the paper", gpt2("out/gpt2-xl", 48, 25, 1600, 2e-4)),
+}
