@@ -6,8 +6,8 @@ draws besides (a spot, a feeling) is said in `events.py`. Every event that can f
 one, so a text shows which way its story went.
 """
 
-from data.world import endings, people, things  # noqa: F401 (importing the endings makes them known to EVENTS)
-from data.world.events import EVENTS
+from data.world import dealings, endings, events, people, things  # noqa: F401 (importing registers the events)
+from data.world.draws import EVENTS
 from data.world.people import GENDER
 
 
@@ -36,7 +36,9 @@ def knows(*facts):
 
 def still_feels(world):
     facts = world.facts
-    return facts.get("feeling") in people.FEELINGS["joy"] and world.people[facts["feeler"]].feels_as(facts["feeling"])
+    return facts.get("feeling") in people.FEELINGS["joy"] and world.people[facts["feeler"]].feels_as(
+        facts["feeling"]
+    )
 
 
 TURN = [
