@@ -64,6 +64,11 @@ def test_the_bits_of_many_stories_agree_with_the_entropy_worked_out(language):
     assert entropy > math.log2(1e9)
 
 
+def test_a_story_has_six_to_fifteen_parts():
+    lengths = [len(story.sentences) for story in some(4000)]
+    assert min(lengths) >= 6 and max(lengths) <= 15
+
+
 def test_at_least_800_words_are_used():
     text = " ".join(story.text for story in some(6000)).lower()
     assert len(set(re.findall(r"[a-z]+(?:-[a-z]+)*", text))) >= 800
@@ -87,7 +92,7 @@ def test_the_bytes_are_the_same_on_every_machine():
         assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
 
 
-DIGESTS = {"en": "75c76841f45372bb", "zh": "49734652edfd148c"}
+DIGESTS = {"en": "ad624e8e2c022fc9", "zh": "8a6726b5aff63e80"}
 
 
 def test_the_number_of_processes_changes_nothing(tmp_path):
@@ -131,7 +136,7 @@ def test_the_command_writes_stories_and_never_over_a_file(tmp_path):
 
 
 # -- the judge -----------------------------------------------------------------------------------------------
-START = "Mia was a brave girl. Mia went to the park one sunny day. Mia had a red kite. "
+START = "Mia was a brave girl. Mia loved painting. Mia went to the park one sunny day. Mia had a red kite. "
 FRIEND = START + "There Mia met Tom, a shy boy. "
 LOST = FRIEND + "Then Mia lost the red kite. "
 GONE = "Mia looked under the bench, but the red kite was not there. "
@@ -142,7 +147,7 @@ PUT = FRIEND + "Mia put the red kite down beside the swing. "
 JOKE = PUT + "Then Mia went to feed the ducks. For a joke, Tom moved the red kite and hid it in the bushes. "
 END = "It was a day they would never forget."
 ERRAND = (
-    "Mia was a brave girl. Mia went to the park one sunny day. Grandma was there too. "
+    "Mia was a brave girl. Mia loved painting. Mia went to the park one sunny day. Grandma was there too. "
     '"Please bring me a red kite from the forest, Mia," Grandma said. "It is under the oak tree." '
 )
 SENT = ERRAND + "So Mia ran to the forest. "
@@ -153,7 +158,7 @@ SENT = ERRAND + "So Mia ran to the forest. "
     [
         FOUND + END,
         FOUND + END + "\nWho found the kite? Mia did.",
-        JOKE + "Soon Mia came back. First she looked beside the swing, but the red kite was not there any more. "
+        JOKE + "Soon Mia came back and looked beside the swing, but the red kite was not there any more. "
         "Mia asked Tom about the red kite. \"The kite is in the bushes,\" said Tom. "
         "Mia looked in the bushes, and there was the kite! " + END,
         BROKEN + '"I am sorry, Mia," Tom said. "That is all right, Tom," she said. '
@@ -226,11 +231,11 @@ def test_the_judge_calls_no_other_text_grammatical(text):
 
 
 def test_the_judge_counts_sentences():
-    assert judge(LOST + "Mia was happy. " + END).reason.startswith("sentence 6: Mia was happy. But ")
+    assert judge(LOST + "Mia was happy. " + END).reason.startswith("sentence 7: Mia was happy. But ")
 
 
 def test_the_judge_reads_chinese():
-    start = "米娅是一个勇敢的小女孩。在一个晴朗的日子，她去了公园。她有一只红色的风筝。"
+    start = "米娅是一个勇敢的小女孩。她喜欢画画。在一个晴朗的日子，她去了公园。她有一只红色的风筝。"
     meet = "在那里，米娅遇见了汤姆，一个害羞的小男孩。后来，米娅把红色的风筝弄丢了。"
     meet += "米娅看了看长椅下面，可是风筝不在那里。"
     true = judge(start + meet + "最后，米娅在灌木丛里找到了风筝。这真是难忘的一天。", "zh")

@@ -35,16 +35,6 @@ FORMS = {
         "“你好，{to:name}！”{who:name}说。", "“见到你真好，{to:name}。”{who}说。",
         "{who}笑着向{to:him}挥了挥手。", "“我们一起玩好吗？”{who}问{to:him}。",
     ],
-    "enjoy": [
-        "{who}非常喜欢{thing}。", "“这{thing:m}{thing:noun}是我的宝贝。”{who}说。",
-        "{who}把{thing}保管得好好的。",
-    ],
-    "enjoy toy": ["{who}玩{thing}玩了很久。", "{who}最喜欢玩{thing}了。", "{who}玩{thing}玩得不亦乐乎。"],
-    "enjoy food": [
-        "{thing}闻起来真香，{who}都快等不及了。", "“这{thing:m}{thing:noun}一定很好吃。”{who}想。",
-    ],
-    "enjoy drink": ["{who}小心翼翼地捧着{thing}。", "“可别把{thing:noun}弄洒了。”{who}想。"],
-    "enjoy clothes": ["{who}觉得{thing}好看极了。", "“这{thing:m}{thing:noun}很适合我。”{who}说。"],
     "admire": [
         "“多好的{thing:noun}啊！”{who}说。", "“我喜欢你的{thing:noun}。”{who:name}说。",
         "{who}睁大眼睛看着{thing}。", "“你的{thing:noun}是从哪儿来的？”{who}问。",
@@ -100,10 +90,10 @@ FORMS = {
         "{who}想开个玩笑，把{thing}藏到了{spot}。", "趁没人看见，{who}把{thing}挪到了{spot}。",
         "“这一定很好玩。”{who}想，于是把{thing}藏在{spot}。",
     ],
-    "come_back": ["没多久，{who}回来了。", "过了一会儿，{who}回来了。", "后来，{who}又回来了。"],
     "look_first": [
-        "{who}先看了看{spot}，可是{thing}已经不在那里了。",
-        "“我明明放在{spot}的。”{who}说，可是{thing}不见了。", "{who}到{spot}去拿{thing}，却怎么也找不到。",
+        "不久，{who}回来看了看{spot}，可是{thing}已经不在那里了。",
+        "“我明明放在{spot}的。”{who}回来后说，可是{thing}不见了。",
+        "过了一会儿，{who}回到{spot}拿{thing}，却怎么也找不到。",
     ],
     "sorry": [
         "“对不起，{to:name}。”{who}说。", "“我不该那样做，请原谅我，{to:name}。”{who:name}说。",

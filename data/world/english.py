@@ -40,22 +40,6 @@ FORMS = {
         '"Hello, {to:name}!" said {who:name}.', '"Good to see you, {to:name}," {who} said.',
         "{who} smiled and waved to {to:him}.", '"Shall we do something together?" {who} asked {to:him}.',
     ],
-    "enjoy": [
-        "{who} loved {thing} very much.", '"This {thing:noun} is my treasure," {who} said.',
-        "{who} took good care of {thing}.",
-    ],
-    "enjoy toy": [
-        "{who} played with {thing} for a long time.", "{who} loved to play with {thing}.",
-        "{who} had great fun with {thing}.",
-    ],
-    "enjoy food": [
-        "{thing} smelled so good that {who} could hardly wait.",
-        '"What a treat this {thing:noun} will be," {who} thought.',
-    ],
-    "enjoy drink": [
-        "{who} carried {thing} with great care.", '"I must not spill the {thing:noun}," {who} thought.',
-    ],
-    "enjoy clothes": ["{who} was very proud of {thing}.", '"This {thing:noun} suits me well," {who} said.'],
     "admire": [
         '"What a nice {thing:noun}!" {who} said.', '"I like your {thing:noun}," said {who:name}.',
         "{who} looked at {thing} with big eyes.", '"Where did you get that {thing:noun}?" {who} asked.',
@@ -120,11 +104,10 @@ FORMS = {
         "While nobody was looking, {who} put {thing} {spot}.",
         '"This will be funny," {who} thought, and hid {thing} {spot}.',
     ],
-    "come_back": ["Soon {who} came back.", "After a while {who} came back.", "Then {who} returned."],
     "look_first": [
-        "First {who} looked {spot}, but {thing} was not there any more.",
-        '"I left it {spot}," {who} said, but {thing} was gone.',
-        "{who} went to get {thing} {spot}, but it had disappeared.",
+        "Soon {who} came back and looked {spot}, but {thing} was not there any more.",
+        '"I left it {spot}," {who} said after coming back, but {thing} was gone.',
+        "When {who} came back to get {thing} {spot}, it had disappeared.",
     ],
     "sorry": [
         '"I am sorry, {to:name}," {who} said.',

@@ -75,12 +75,6 @@ def greet(world, who, to):
 
 
 @event()
-def enjoy(world, who, thing):
-    world.here(who)
-    world.held(thing, who)
-
-
-@event()
 def admire(world, who, thing):
     world.here(who)
     world.not_held(thing, who)
@@ -122,7 +116,8 @@ def search(world, who, thing, spot):
 
 @event(fact("left at"))
 def look_first(world, who, thing, spot):
-    """In vain, where they believe it is. (A false belief: they were away when it was moved.)"""
+    """Back again, and in vain, where they believe it is. (A false belief: they were away when it was moved.)"""
+    come_back(world, who)
     search(world, who, thing, spot)
     if world.facts.get("left at") != spot:
         raise Contradiction(f"{who} did not leave it {spot}")
@@ -220,7 +215,6 @@ def move(world, who, thing, spot):
     world.facts["wrong by"] = who
 
 
-@event()
 def come_back(world, who):
     if world.person(who).place is not None:
         raise Contradiction(f"{who} has not been away")
