@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import math
+import random
 import re
 import statistics
 import subprocess
@@ -228,6 +229,23 @@ def test_the_judge_finds_the_contradiction(text, reason):
 )  # fmt: skip
 def test_the_judge_calls_no_other_text_grammatical(text):
     assert not judge(text).grammatical
+
+
+def test_the_judge_has_a_verdict_on_sentences_in_any_order():
+    shuffle = random.Random(1).shuffle
+    told_in, verdicts = LANGUAGES["en"], []
+    for one, other in itertools.pairwise(some(600, seed=5)):
+        sentences = [
+            text[start : r.end] for text in (one.text, other.text) for start, r in read(told_in, text)[0]
+        ]
+        sentences = [
+            sentence for sentence in sentences if not sentence.startswith(("Who", "Where", "How", "What"))
+        ]
+        first, *rest = sentences
+        shuffle(rest)
+        verdicts.append(judge(" ".join([first, *rest])))
+    assert not any(verdict.consistent for verdict in verdicts)
+    assert all(verdict.reason for verdict in verdicts)
 
 
 def test_the_judge_counts_sentences():
