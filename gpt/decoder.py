@@ -1,8 +1,8 @@
 """The same GPT, written for speaking: plain function calls around a cache of keys and values.
 
 Generating asks for one token at a time, and then a small model's time goes into calling, not into computing. So here
-the network of model.py is written out once more as the formula it is: no modules to call, no dropout, nothing
-allocated that the last token has allocated already. A test holds the two equal.
+the network of model.py is written out once more as the formula it is: no modules to call, no dropout, and weights
+laid out for a single token. A test holds the two equal.
 
 Keys and values of what was read stay in the cache, so the next token costs one token's work. Texts of different
 lengths share a batch by leaving the places in front of the shorter ones empty (left padding):
@@ -15,11 +15,30 @@ Shapes at the ends of lines: B rows, T tokens of this call, S slots in use, C ch
 head, V vocabulary.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from gpt.model import GPT
+
+Function = Callable[[Tensor], Tensor]
+
+
+def linear(layer: nn.Module) -> Function:
+    """A layer's x Wᵀ + b for x of (N, in). One row times a matrix that is stored (in, out) takes two thirds of the
+    time on a CPU, as long as the matrix is in its cache; a bigger one waits for the memory either way, and is not
+    worth a copy."""
+    if not isinstance(layer, nn.Linear) or layer.bias is None or layer.weight.numel() > 2**20:
+        return layer.forward  # .forward, past nn.Module's own call, which looks for hooks each time
+    weight, bias = layer.weight.detach().t().contiguous(), layer.bias.detach()
+    return lambda x: torch.addmm(bias, x, weight)
+
+
+def norm(layer: nn.LayerNorm) -> Function:
+    shape, weight, bias, eps = layer.normalized_shape, layer.weight.detach(), layer.bias.detach(), layer.eps
+    return lambda x: torch.layer_norm(x, shape, weight, bias, eps)
 
 
 class Decoder:
@@ -30,22 +49,21 @@ class Decoder:
         self.length = 0  # slots in use
         self.padding: Tensor | None = None  # (B,) empty slots at the start of each row; None when there are none
         transformer = model.transformer
-        self.embed, self.final_norm, self.head = transformer.wte, transformer.ln_f.forward, model.lm_head.forward
+        self.embed, self.final_norm, self.head = transformer.wte.forward, norm(transformer.ln_f), model.lm_head.forward
         if self.config.position == "learned":
             self.positions = transformer.wpe.weight  # (context, C)
         else:  # both halves of a head's channels side by side, so that rotating is two products and a sum
             self.cos = torch.cat((transformer.cos, transformer.cos), dim=-1)  # (context, hs)
             self.sin = torch.cat((-transformer.sin, transformer.sin), dim=-1)  # (context, hs)
-        # .forward, past nn.Module's own call, which looks for hooks each time.
         self.blocks = [
             (
-                block.ln_1.forward,
-                block.attn.c_attn.forward,
-                block.attn.c_proj.forward,
-                block.ln_2.forward,
-                block.mlp.c_fc.forward,
+                norm(block.ln_1),
+                linear(block.attn.c_attn),
+                linear(block.attn.c_proj),
+                norm(block.ln_2),
+                linear(block.mlp.c_fc),
                 block.mlp.gelu.forward,
-                block.mlp.c_proj.forward,
+                linear(block.mlp.c_proj),
             )
             for block in transformer.h
         ]
@@ -101,21 +119,23 @@ class Decoder:
             cos, sin = (self.places(table, start, T).unsqueeze(-3) for table in (self.cos, self.sin))  # ([B,] 1, T, hs)
         else:
             x = x + self.places(self.positions, start, T)
+        x = x.view(B * T, C)  # one row for each token: only attention asks which text it belongs to
         for (ln_1, c_attn, attn_proj, ln_2, c_fc, gelu, mlp_proj), keys, values in zip(
             self.blocks, self.keys, self.values, strict=True
         ):
             qkv = c_attn(ln_1(x)).view(heads).permute(2, 0, 3, 1, 4)  # (3, B, nh, T, hs)
             q, k, v = qkv.unbind(0)  # 3 × (B, nh, T, hs)
             if rotary:
-                qk = qkv.narrow(0, 0, 2)
+                qk = qkv.narrow(0, 0, 2)  # (2, B, nh, T, hs)
                 q, k = torch.addcmul(qk * cos, qk.roll(q.size(-1) // 2, -1), sin).unbind(0)
             keys.narrow(2, start, T).copy_(k)
             values.narrow(2, start, T).copy_(v)
             k, v = keys.narrow(2, 0, self.length), values.narrow(2, 0, self.length)  # 2 × (B, nh, S, hs)
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and T > 1)
-            x = x + attn_proj(y.transpose(1, 2).reshape(B, T, C))
+            x = x + attn_proj(y.transpose(1, 2).reshape(B * T, C))
             x = x + mlp_proj(gelu(c_fc(ln_2(x))))
-        return self.head(self.final_norm(x[:, -1]))  # (B, V): only the last place says what comes next
+        last = x.view(B, T, C)[:, -1]  # (B, C): only the last place says what comes next
+        return self.head(self.final_norm(last))  # (B, V)
 
     def places(self, table: Tensor, start: int, T: int) -> Tensor:
         """The rows of a table of positions for T slots from `start`: (T, ...), or (B, T, ...) where rows differ."""

@@ -14,9 +14,9 @@ from gpt.model import GPT
 
 def to_int8(x: Tensor) -> tuple[Tensor, Tensor]:
     """(N, M) floats to (N, M) int8 and (N, 1) scales; whole numbers times scale is x again, nearly."""
-    scale = x.abs().amax(-1, keepdim=True) / 127
-    scale = scale.clamp(min=torch.finfo(x.dtype).tiny)  # a row of zeros must not divide by zero
-    return (x / scale).round().to(torch.int8), scale
+    largest = torch.linalg.vector_norm(x, float("inf"), dim=-1, keepdim=True)
+    scale = largest.clamp_(min=1e-30).div_(127)  # a row of zeros must not divide by zero
+    return (x / scale).round_().to(torch.int8), scale
 
 
 def int8_product(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
