@@ -14,7 +14,6 @@ import json
 import math
 import shlex
 import sys
-import sysconfig
 import time
 from pathlib import Path
 
@@ -25,6 +24,8 @@ import tyro
 from tqdm import tqdm
 
 from data.prepare import PrepareConfig, prepare
+from data.world.samples import Told, tell_and_judge
+from data.world.writing import write_stories
 from gpt import run_folder
 from gpt.checkpoint import load_resume, save_model, save_resume
 from gpt.dataset import IGNORED, Dataset
@@ -38,12 +39,13 @@ from gpt.train_config import PRESETS, TrainConfig
 
 
 def default_data(vocab_size: int) -> Path:
-    """Python's own library, which is on every machine that can run this, as a tokens folder."""
-    folder = Path("data/python")
+    """Stories of the toy world as a tokens folder; made the first time they are wanted."""
+    folder, text = Path(f"data/stories-{vocab_size}"), Path("data/stories.jsonl")
     if not (folder / "meta.json").is_file():
-        print(f"no --data given: preparing {folder} from the source of Python's standard library")
-        files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
-        prepare(PrepareConfig(tuple(files), folder, vocab_size))
+        print(f"no --data given: making {folder}, 20 MB of stories of the toy world")
+        if not text.is_file():
+            write_stories(text, megabytes=20)
+        prepare(PrepareConfig((text,), folder, vocab_size))
     return folder
 
 
@@ -68,6 +70,7 @@ def train(config: TrainConfig) -> None:
     data = config.data or default_data(config.model.vocab_size)
     dataset = Dataset(data, T, config.batch_size, config.seed)
     tokenizer = Tokenizer.load(data)
+    world = dataset.meta.get("world")  # the language, where the corpus is our own toy world
     several_documents = dataset.meta["train_documents"] > 1
     opening = [tokenizer.end_of_text] if several_documents else tokenizer.encode("\n")  # what samples start from
 
@@ -134,11 +137,17 @@ def train(config: TrainConfig) -> None:
             model.eval()
             bar.set_postfix_str("evaluating")
             val_loss = evaluate(forward, dataset, machine)
-            sample = tokenizer.decode(generate(model, opening, 120, 0.8, seed=config.seed, stop=tokenizer.end_of_text))
-            model.train()
             quality = {"perplexity": math.exp(val_loss), "bits_per_byte": dataset.bits_per_byte(val_loss)}
-            run_folder.append_metrics(config.out, step=done, val_loss=val_loss, **quality, sample=sample)
-            tqdm.write(f"\nstep {done}: {describe(val_loss, dataset)}\n{sample.strip()}\n")
+            if world:
+                told = tell_and_judge(model, tokenizer, world, 200, 0.8, config.seed)
+                quality |= told._asdict()
+                sample = f"{told.story}\n[{told.verdict}]\n{judgement(told)}"
+            else:
+                tokens = generate(model, opening, 120, 0.8, seed=config.seed, stop=tokenizer.end_of_text)
+                sample = quality["sample"] = tokenizer.decode(tokens).strip()
+            model.train()
+            run_folder.append_metrics(config.out, step=done, val_loss=val_loss, seconds=round(seconds, 3), **quality)
+            tqdm.write(f"\nstep {done}: {describe(val_loss, dataset)}\n{sample}\n")
             if val_loss < best:
                 best = val_loss
                 save_model(model, tokenizer, config.out)
@@ -178,6 +187,10 @@ def describe(loss: float, dataset: Dataset) -> str:
     beside = f" (the corpus's own entropy: {floor:.3f})" if floor else ""
     bits = dataset.bits_per_byte(loss)
     return f"validation loss {loss:.4f} nats/token, perplexity {math.exp(loss):.2f}, {bits:.3f} bits/byte{beside}"
+
+
+def judgement(told: Told) -> str:
+    return f"of 200 such stories {told.grammatical:.1%} are grammatical, and of those {told.consistent:.1%} consistent"
 
 
 def draw(config: TrainConfig, dataset: Dataset) -> None:

@@ -4,8 +4,9 @@
     python -m data.prepare texts/ --out data/texts --vocab-size 4096
     python -m data.prepare other.txt --out data/other --tokenizer data/book
 
-A text file is one document; a .jsonl file holds one {"text": ...} a line. Files are read in pieces, so a corpus may
-be larger than memory. The same files always give the same folder, byte for byte.
+A text file is one document; a .jsonl file holds one {"text": ...} a line, and may say with "bits" how probable each
+text is. Files are read in pieces, so a corpus may be larger than memory. The same files always give the same folder,
+byte for byte.
 """
 
 import codecs
@@ -17,7 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, BinaryIO, TextIO
+from typing import Annotated, BinaryIO, NamedTuple, TextIO
 
 import numpy as np
 import tyro
@@ -104,21 +105,28 @@ def not_utf8(path: Path, offset: int) -> UserError:
     return UserError(f"{path} is not UTF-8 text: see byte {offset:,}. Save it as UTF-8, or leave it out")
 
 
-def documents_of(path: Path) -> Iterator[Iterator[str]]:
-    """The documents of a file, each as an iterator over its text in pieces that can be tokenized one by one."""
+class Document(NamedTuple):
+    pieces: Iterator[str]  # its text, in pieces that can be tokenized one by one
+    bits: float | None = None  # -log2 of its probability, where that is known
+    world: str | None = None  # the language of the toy world, where it comes from there
+
+
+def documents_of(path: Path) -> Iterator[Document]:
+    """The documents of a file, one after the other."""
     with path.open(encoding="utf-8-sig", newline="") as file:  # "-sig" drops the mark some editors put first
         if path.suffix != ".jsonl":
-            yield pieces_of(file)
+            yield Document(pieces_of(file))
             return
         for number, line in enumerate(file, start=1):
             try:
-                text = json.loads(line)["text"]
-                if not isinstance(text, str):
+                row = json.loads(line)
+                text, bits = row["text"], row.get("bits")
+                if not isinstance(text, str) or not isinstance(bits, float | int | None):
                     raise TypeError
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError):
                 raise UserError(f'{path}, line {number}: expected an object like {{"text": "..."}}') from None
             if text:
-                yield iter([text])
+                yield Document(iter([text]), bits, row.get("world"))
 
 
 def pieces_of(file: TextIO, characters: float = math.inf) -> Iterator[str]:
@@ -147,12 +155,16 @@ class SplitWriter:
     def __init__(self, file: BinaryIO, tokenizer: Tokenizer, dtype: np.dtype, bar: tqdm):
         self.file, self.tokenizer, self.dtype, self.bar = file, tokenizer, dtype, bar
         self.tokens = self.bytes = self.documents = 0
+        self.bits: float | None = 0.0  # None as soon as one document's are not known
+        self.worlds: set[str | None] = set()
 
-    def add(self, pieces: Iterator[str]) -> None:
+    def add(self, document: Document) -> None:
         if self.documents:
             self._write(np.array([self.tokenizer.end_of_text]))
         self.documents += 1
-        for piece in pieces:
+        self.bits = None if self.bits is None or document.bits is None else self.bits + document.bits
+        self.worlds.add(document.world)
+        for piece in document.pieces:
             self._write(self.tokenizer.encode_to_numpy(piece))
             size = len(piece.encode())
             self.bytes += size
@@ -181,24 +193,24 @@ def prepare(config: PrepareConfig) -> dict:
     stride = max(2, min(round(1 / config.val_fraction), total_documents))
     head = int(sources[0].characters * (1 - config.val_fraction))
 
-    def splits() -> Iterator[tuple[str, Iterator[str]]]:
+    def splits() -> Iterator[tuple[str, Document]]:
         """Every document, or part of the only one, with the split it belongs to."""
         if total_documents == 1:
             with sources[0].path.open(encoding="utf-8-sig", newline="") as file:
-                yield "train", pieces_of(file, head)
-                yield "val", pieces_of(file)
+                yield "train", Document(pieces_of(file, head))
+                yield "val", Document(pieces_of(file))
             return
         number = 0
         for source in sources:
-            for pieces in documents_of(source.path):
+            for document in documents_of(source.path):
                 number += 1
-                yield ("val" if number % stride == 0 else "train"), pieces
+                yield ("val" if number % stride == 0 else "train"), document
 
     def training_texts() -> Iterator[str]:
         every = math.ceil(total_bytes / BPE_SAMPLE)
         number = 0
-        for split, pieces in splits():
-            for piece in pieces:
+        for split, document in splits():
+            for piece in document.pieces:
                 number += 1
                 if split == "train" and number % every == 0:
                     yield piece
@@ -226,8 +238,8 @@ def prepare(config: PrepareConfig) -> dict:
         ):
             train = SplitWriter(train_file, tokenizer, dtype, bar)
             val = SplitWriter(val_file, tokenizer, dtype, bar)
-            for split, pieces in splits():
-                (val if split == "val" else train).add(pieces)
+            for split, document in splits():
+                (val if split == "val" else train).add(document)
         if val.tokens < SMALLEST_VALIDATION or train.tokens < SMALLEST_VALIDATION:
             raise UserError(
                 f"the corpus is too small: {train.tokens} tokens to train on and {val.tokens} to validate, "
@@ -242,7 +254,9 @@ def prepare(config: PrepareConfig) -> dict:
             "val_bytes": val.bytes,
             "train_documents": train.documents,
             "val_documents": val.documents,
-            "entropy_bits_per_byte": None,  # nobody knows it for text that people wrote
+            # Known where we wrote the world that the texts tell of; nobody knows it for what people wrote.
+            "entropy_bits_per_byte": None if val.bits is None else val.bits / val.bytes,
+            "world": (train.worlds | val.worlds).pop() if len(train.worlds | val.worlds) == 1 else None,
             "sources": [{"name": s.name, "bytes": s.bytes, "sha256": s.sha256} for s in sources],
         }
         tokenizer.save(temporary)

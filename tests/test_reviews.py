@@ -74,18 +74,14 @@ def test_a_reader_finds_the_same_label(folders, language, difficulty):
             assert len(likes) == 2, text
             liked, disliked = likes.count(True), likes.count(False)
             if difficulty == "hard" or label != "neutral":
-                assert (
-                    label == {(2, 0): "positive", (0, 2): "negative", (1, 1): "neutral"}[liked, disliked]
-                ), text
+                assert label == {(2, 0): "positive", (0, 2): "negative", (1, 1): "neutral"}[liked, disliked], text
             else:
                 assert liked < 2 and disliked < 2, text
 
 
 @pytest.mark.parametrize("language, difficulty", KINDS)
 def test_no_review_is_there_twice(folders, language, difficulty):
-    texts = [
-        text for split in ("train", "val", "test") for text in rows(folders[language, difficulty], split)[0]
-    ]
+    texts = [text for split in ("train", "val", "test") for text in rows(folders[language, difficulty], split)[0]]
     assert len(set(texts)) == len(texts) == 10_000
 
 
@@ -112,9 +108,7 @@ def test_on_hard_good_and_bad_words_are_as_frequent_in_every_label(folders, lang
     forms = statements(language, "hard")
     sounds = {label: Counter() for label in LABELS}  # label -> how often a word in it sounds good, and bad
     for text, label in zip(*rows(folders[language, "hard"], "train"), strict=True):
-        sounds[label].update(
-            likes == forms[number][1] for _, _, likes, number, _ in opinions(text, language, "hard")
-        )
+        sounds[label].update(likes == forms[number][1] for _, _, likes, number, _ in opinions(text, language, "hard"))
     for label in LABELS:  # 5,333 words in each, a coin thrown for each word: four standard deviations are 146
         assert abs(sounds[label][True] - sounds[label][False]) < 2 * 146
 

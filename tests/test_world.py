@@ -235,12 +235,8 @@ def test_the_judge_has_a_verdict_on_sentences_in_any_order():
     shuffle = random.Random(1).shuffle
     told_in, verdicts = LANGUAGES["en"], []
     for one, other in itertools.pairwise(some(600, seed=5)):
-        sentences = [
-            text[start : r.end] for text in (one.text, other.text) for start, r in read(told_in, text)[0]
-        ]
-        sentences = [
-            sentence for sentence in sentences if not sentence.startswith(("Who", "Where", "How", "What"))
-        ]
+        sentences = [text[start : r.end] for text in (one.text, other.text) for start, r in read(told_in, text)[0]]
+        sentences = [sentence for sentence in sentences if not sentence.startswith(("Who", "Where", "How", "What"))]
         first, *rest = sentences
         shuffle(rest)
         verdicts.append(judge(" ".join([first, *rest])))
@@ -258,16 +254,12 @@ def test_the_judge_reads_chinese():
     meet += "米娅看了看长椅下面，可是风筝不在那里。"
     true = judge(start + meet + "最后，米娅在灌木丛里找到了风筝。这真是难忘的一天。", "zh")
     assert true.consistent and true.bits < math.inf
-    assert (
-        "red" in judge(start + meet + "最后，汤姆在灌木丛里找到了蓝色的风筝。这真是难忘的一天。", "zh").reason
-    )
+    assert "red" in judge(start + meet + "最后，汤姆在灌木丛里找到了蓝色的风筝。这真是难忘的一天。", "zh").reason
     assert not judge(start.replace("一只", "一本") + "这真是难忘的一天。", "zh").grammatical
 
 
 # -- a place for children -------------------------------------------------------------------------------------
 def test_nothing_is_said_that_does_not_belong_in_a_classroom():
     text = " ".join(story.text for story in some(3000)).lower()
-    unfit = re.findall(
-        "[a-z]+", "kill die died dead blood gun knife hate stupid ugly beer wine drunk hell damn"
-    )
+    unfit = re.findall("[a-z]+", "kill die died dead blood gun knife hate stupid ugly beer wine drunk hell damn")
     assert not set(unfit) & set(re.findall("[a-z]+", text))

@@ -70,8 +70,6 @@ FEELINGS = {
     "loss": pairs("sad/难过, upset/伤心, worried/着急, unhappy/不开心, gloomy/沮丧, heartbroken/心痛"),
     "anger": pairs("angry/生气, cross/恼火, annoyed/气恼, furious/气愤, grumpy/不高兴"),
     "guilt": pairs("sorry/过意不去, ashamed/羞愧, guilty/内疚, embarrassed/难为情"),
-    "joy": pairs(
-        "happy/高兴, glad/开心, delighted/欢喜, pleased/满意, joyful/快乐, thrilled/兴奋, merry/快活"
-    ),
+    "joy": pairs("happy/高兴, glad/开心, delighted/欢喜, pleased/满意, joyful/快乐, thrilled/兴奋, merry/快活"),
 }
 MOOD_OF = {feeling: mood for mood, feelings in FEELINGS.items() for feeling in feelings}

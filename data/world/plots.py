@@ -36,9 +36,7 @@ def knows(*facts):
 
 def still_feels(world):
     facts = world.facts
-    return facts.get("feeling") in people.FEELINGS["joy"] and world.people[facts["feeler"]].feels_as(
-        facts["feeling"]
-    )
+    return facts.get("feeling") in people.FEELINGS["joy"] and world.people[facts["feeler"]].feels_as(facts["feeling"])
 
 
 TURN = [

@@ -27,7 +27,7 @@ def write_stories(
     megabytes: float | None = None,
     processes: int | None = None,
 ) -> dict:
-    """Write stories number `start`, `start + 1`, ... to `out`, one {"text": ..., "bits": ...} a line.
+    """Write stories number `start`, `start + 1`, ... to `out`, one {"text", "bits", "world"} a line.
 
     It stops after `count` stories or, without it, at the end of the story that makes `megabytes` (10^6 bytes of
     text) full. The numbers of the whole go to a file of the same name that ends in `.entropy.json`, and are
@@ -41,7 +41,7 @@ def write_stories(
     with bar, partial.open("w", encoding="utf-8", newline="\n") as file:
         for text, bits in made_in_parallel(seed, language, start, count, processes):
             size = len(text.encode())
-            file.write(json.dumps({"text": text, "bits": round(bits, 4)}, ensure_ascii=False) + "\n")
+            file.write(json.dumps({"text": text, "bits": round(bits, 4), "world": language}, ensure_ascii=False) + "\n")
             totals["documents"] += 1
             totals["bytes"] += size
             totals["bits"] += bits
@@ -51,9 +51,7 @@ def write_stories(
     totals["bits"] = round(totals["bits"], 3)
     totals["bits_per_byte"] = round(totals["bits"] / totals["bytes"], 6)
     partial.replace(out)
-    out.with_suffix(".entropy.json").write_text(
-        json.dumps(totals, indent=1) + "\n", encoding="utf-8", newline="\n"
-    )
+    out.with_suffix(".entropy.json").write_text(json.dumps(totals, indent=1) + "\n", encoding="utf-8", newline="\n")
     return totals
 
 
