@@ -21,8 +21,14 @@ def anything(words):
     return lambda world, *chosen: words
 
 
+ANY_NAME, GIRLS, BOYS = list(people.NAMES), list(people.GIRLS), list(people.BOYS)
+
+
 def new_name(world, *chosen):
-    return [name for name in people.NAMES if name not in world.people]
+    """A girl's for a boy's friend and the other way round: then "she" and "he" tell the two apart."""
+    if "hero" not in world.roles:
+        return ANY_NAME
+    return BOYS if GENDER[world.roles["hero"]] == "she" else GIRLS
 
 
 def species_for(world, *chosen):
