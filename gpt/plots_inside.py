@@ -17,7 +17,8 @@ GREY = (0.92, 0.92, 0.92, 1.0)
 
 def label(token: str) -> str:
     """A token as a label: white space made visible, and no sign that matplotlib would take for mathematics."""
-    return token.replace("\n", "⏎").replace("\t", "→").replace(" ", "·").replace("$", r"\$")
+    token = token.replace("\n", "⏎").replace("\t", "→").replace(" ", "·").replace("$", r"\$")
+    return "".join(character if character.isprintable() else "\ufffd" for character in token)
 
 
 def ink_on(colour: tuple[float, float, float, float]) -> str:
