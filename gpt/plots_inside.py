@@ -17,7 +17,8 @@ GREY = (0.92, 0.92, 0.92, 1.0)
 
 def label(token: str) -> str:
     """A token as a label: white space made visible, and no sign that matplotlib would take for mathematics."""
-    return token.replace("\n", "⏎").replace("\t", "→").replace(" ", "·").replace("$", r"\$")
+    token = token.replace("\n", "⏎").replace("\t", "→").replace(" ", "·").replace("$", r"\$")
+    return "".join(character if character.isprintable() else "\ufffd" for character in token)
 
 
 def ink_on(colour: tuple[float, float, float, float]) -> str:
@@ -80,7 +81,7 @@ def token_table(
     of a text (`columns`), one row for each of `rows`. Cells that are true in `marks` (R, T) get a frame."""
     R, T = values.shape
     figure, axes = plt.subplots(figsize=(1.6 + 0.78 * T, 1.5 + 0.36 * R), dpi=DPI, layout="constrained")
-    image = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    image = axes.imshow(values.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for r in range(R):
         for t in range(T):
             colour = image.cmap(image.norm(float(values[r, t])))
@@ -111,7 +112,7 @@ def attention_maps(weights: Tensor, tokens: list[str], titles: list[list[str]], 
         for head in range(heads):
             axes = grid[layer][head]
             # The square root shows weak attention too: a weight of 0.04 is a fifth of the way to the darkest.
-            axes.imshow(weights[layer, head].sqrt(), cmap="Blues", vmin=0, vmax=1)
+            axes.imshow(weights[layer, head].sqrt().numpy(), cmap="Blues", vmin=0, vmax=1)
             axes.set_title(titles[layer][head], fontsize=9, color=INK)
             axes.set_xticks(range(T), names, fontsize=8, rotation=90, family="monospace")
             axes.set_yticks(range(T), names, fontsize=8, family="monospace")
@@ -130,7 +131,7 @@ def head_scores(scores: dict[str, Tensor], title: str, path: Path) -> None:
     size = (len(scores) * (0.75 * heads + 1.2), 0.55 * L + 1.4)
     figure, grid = plt.subplots(1, len(scores), figsize=size, dpi=DPI, squeeze=False, layout="constrained")
     for axes, (name, values) in zip(grid[0], scores.items(), strict=True):
-        image = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        image = axes.imshow(values.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
         for layer in range(L):
             for head in range(heads):
                 value = float(values[layer, head])
@@ -149,7 +150,7 @@ def head_scores(scores: dict[str, Tensor], title: str, path: Path) -> None:
 def scatter_of_tokens(points: Tensor, tokens: list[str], title: str, axes_names: tuple[str, str], path: Path) -> None:
     """Tokens at their places (N, 2) of a projection."""
     figure, axes = plt.subplots(figsize=(9, 7), dpi=DPI, layout="constrained")
-    axes.scatter(points[:, 0], points[:, 1], s=4, color="#9db7d5")
+    axes.scatter(*points.T.numpy(), s=4, color="#9db7d5")
     for (x, y), token in zip(points.tolist(), tokens, strict=True):
         axes.annotate(label(token), (x, y), fontsize=8, color=VALIDATION, xytext=(2, 2), textcoords="offset points")
     axes.set(xlabel=axes_names[0], ylabel=axes_names[1])
@@ -162,7 +163,7 @@ def scatter_of_tokens(points: Tensor, tokens: list[str], title: str, axes_names:
 def place_map(similarity: Tensor, title: str, path: Path) -> None:
     """How alike places are: similarity (N, N) from -1 to 1."""
     figure, axes = plt.subplots(figsize=(6.4, 5.4), dpi=DPI, layout="constrained")
-    image = axes.imshow(similarity, cmap="RdBu_r", vmin=-1, vmax=1)
+    image = axes.imshow(similarity.numpy(), cmap="RdBu_r", vmin=-1, vmax=1)
     axes.set(xlabel="place", ylabel="place")
     axes.set_title(title, fontsize=12, color=INK, loc="left")
     figure.colorbar(image, label="similarity")
