@@ -7,6 +7,13 @@ import matplotlib
 
 matplotlib.use("agg")  # draw to files, also where there is no screen
 import matplotlib.pyplot as plt
+from matplotlib import font_manager
+
+# Chinese labels need a font that has them: the first of these that the system knows, behind matplotlib's own.
+CHINESE = ("Noto Sans CJK SC", "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "WenQuanYi Micro Hei")
+INSTALLED = [name for name in CHINESE if name in {font.name for font in font_manager.fontManager.ttflist}][:1]
+MONOSPACE = ["DejaVu Sans Mono", *INSTALLED]
+plt.rcParams["font.family"] = ["DejaVu Sans", *INSTALLED]
 
 INK, TRAIN, VALIDATION, FLOOR = "#222222", "#9db7d5", "#1f4e8c", "#b5442e"
 
@@ -53,8 +60,12 @@ def loss_curve(rows: list[dict], bits_per_nat: float, floor: float | None, title
     right.set_ylabel("bits per byte", color=INK)
     axes.set(xlabel="step", ylabel="loss, nats per token", title=title)
     axes.set_xlim(left=0)
+    timed = [row for row in rows if "seconds" in row]
+    if timed:
+        pace = timed[-1]["seconds"] / timed[-1]["step"]
+        above = axes.secondary_xaxis("top", functions=(lambda x: x * pace, lambda x: x / pace))
+        above.set_xlabel("seconds of training", color=INK, fontsize=9)
     axes.grid(alpha=0.25)
-    axes.spines["top"].set_visible(False)
     axes.legend(frameon=False, loc="upper right")
     figure.savefig(path)
     plt.close(figure)

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 from matplotlib.transforms import IdentityTransform
 from torch import Tensor
 
-from gpt.plots import INK, VALIDATION
+from gpt.plots import INK, MONOSPACE, VALIDATION
 
 DPI = 150
 GREY = (0.92, 0.92, 0.92, 1.0)
@@ -44,7 +44,7 @@ def coloured_text(
     placed, x, row = [], margin, 0
     for token, value in zip(tokens, values, strict=True):
         colour = GREY if value is None else colour_of(norm(value))
-        drawn = figure.text(0, 0, label(token), fontsize=12, family="monospace", color=ink_on(colour), va="center")
+        drawn = figure.text(0, 0, label(token), fontsize=12, family=MONOSPACE, color=ink_on(colour), va="center")
         drawn.set(transform=IdentityTransform(), bbox={"facecolor": colour, "edgecolor": "none", "pad": pad * 72 / DPI})
         width = drawn.get_window_extent().width
         if x + width > figure.bbox.width - margin:
@@ -114,8 +114,8 @@ def attention_maps(weights: Tensor, tokens: list[str], titles: list[list[str]], 
             # The square root shows weak attention too: a weight of 0.04 is a fifth of the way to the darkest.
             axes.imshow(weights[layer, head].sqrt().numpy(), cmap="Blues", vmin=0, vmax=1)
             axes.set_title(titles[layer][head], fontsize=9, color=INK)
-            axes.set_xticks(range(T), names, fontsize=8, rotation=90, family="monospace")
-            axes.set_yticks(range(T), names, fontsize=8, family="monospace")
+            axes.set_xticks(range(T), names, fontsize=8, rotation=90, family=MONOSPACE)
+            axes.set_yticks(range(T), names, fontsize=8, family=MONOSPACE)
             axes.tick_params(length=0)
             axes.spines[:].set_color("#cccccc")
     figure.suptitle(title, fontsize=13, color=INK)

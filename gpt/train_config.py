@@ -39,7 +39,7 @@ class TrainConfig:
     seed: int = 0
     """the same seed on the same machine gives the same model, bit for bit"""
     data: Path | None = None
-    """the tokens folder to train on; without it, one is made from Python's own library"""
+    """the tokens folder to train on; without it, stories of the toy world are made"""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes the fastest there is"""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -87,13 +87,13 @@ def gpt2(out: str, n_layer: int, n_head: int, n_embd: int, learning_rate: float)
 
 PRESETS = {
     "tiny": (
-        "0.9M parameters: a minute or two on 2 CPU cores",
-        TrainConfig(GPTConfig(1024, 128, 4, 4, 128, position="rotary"), Path("out/tiny"), 400, 32),
+        "1M parameters: two minutes on 2 CPU cores",
+        TrainConfig(GPTConfig(2048, 256, 4, 4, 128, position="rotary"), Path("out/tiny"), 600, 16),
     ),
     "small": (
         "11M parameters: an hour or two on a laptop, minutes on a GPU",
         TrainConfig(
-            GPTConfig(4096, 256, 6, 6, 384, position="rotary"),
+            GPTConfig(2048, 256, 6, 6, 384, position="rotary"),
             Path("out/small"),
             2000,
             64,
