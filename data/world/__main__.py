@@ -1,0 +1,92 @@
+"""Make the toy world's texts.
+
+    python -m data.world stories --out data/stories --megabytes 10
+    python -m data.world reviews --out data/reviews --difficulty hard
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from data.world.reviews import write_reviews
+from data.world.writing import stories_file, write_stories
+from gpt.errors import UserError, parse, run_main
+
+
+@dataclass(frozen=True)
+class Stories:
+    """Short stories for pretraining, with their exact probability."""
+
+    out: Path
+    """a .jsonl file, or a folder to write stories.jsonl in; the sum of the bits goes beside it"""
+    count: int | None = None
+    """stop after so many stories"""
+    megabytes: float | None = None
+    """or when there are so many million bytes of text (10 if neither is given)"""
+    seed: int = 1
+    """another seed makes other stories"""
+    start: int = 0
+    """number of the first story: sets that must not share stories start far apart"""
+    language: Literal["en", "zh"] = "en"
+    """English or Chinese: the same events either way"""
+    overwrite: bool = False
+    """replace a file that is there"""
+
+    def run(self) -> None:
+        if self.count is not None and self.megabytes is not None:
+            raise UserError("--count and --megabytes both say when to stop: give one")
+        if (self.count is not None and self.count < 1) or (self.megabytes is not None and not self.megabytes > 0):
+            raise UserError("--count and --megabytes must be more than 0")
+        if self.start < 0:
+            raise UserError(f"--start is {self.start}: stories are numbered from 0")
+        file = stories_file(self.out, self.overwrite)
+        megabytes = self.megabytes if self.count else self.megabytes or 10.0
+        total = write_stories(
+            file,
+            seed=self.seed,
+            language=self.language,
+            start=self.start,
+            count=self.count,
+            megabytes=megabytes,
+        )
+        print(
+            f"{file}: {total['documents']:,} stories, {total['bytes']:,} bytes, "
+            f"{total['bits_per_byte']:.4f} bits per byte is the floor"
+        )
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """Reviews of films, meals, toys and places for fine-tuning, labelled negative, neutral or positive."""
+
+    out: Path
+    """the folder to write train.csv, val.csv and test.csv in"""
+    count: int = 10_000
+    """reviews in all: eight tenths to train on, one to validate, one to test"""
+    difficulty: Literal["easy", "hard"] = "hard"
+    """easy: the words give the label away; hard: only the sense does"""
+    seed: int = 1
+    """another seed makes other reviews"""
+    language: Literal["en", "zh"] = "en"
+    """English or Chinese"""
+    overwrite: bool = False
+    """replace files that are there"""
+
+    def run(self) -> None:
+        if self.count < 30:
+            raise UserError(f"--count is {self.count}: three splits of three labels take at least 30")
+        for split in ("train", "val", "test"):
+            if (self.out / f"{split}.csv").exists() and not self.overwrite:
+                raise UserError(f"{self.out / split}.csv exists already: choose another --out, or --overwrite it")
+        sizes = write_reviews(self.out, self.count, self.difficulty, self.seed, self.language)
+        print(f"{self.out}: " + ", ".join(f"{split}.csv {size:,}" for split, size in sizes.items()))
+
+
+def main() -> None:
+    parse(lambda: tyro.cli(Stories | Reviews, prog="python -m data.world", description=__doc__)).run()
+
+
+if __name__ == "__main__":
+    run_main(main)

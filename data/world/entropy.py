@@ -1,0 +1,129 @@
+"""The entropy of the world, worked out rather than sampled: how many bits a story holds on average.
+
+The generator is a process that goes from state to state. The entropy of what is still to come in a state is, for
+each choice that can be made there, -log2 of its probability and the entropy of the state it leads to, averaged
+(the chain rule). Whether a kite or a boat is lost makes no difference to what is still to come, so options that
+are alike in that way are followed once, and states that are alike are worked out once: a few thousand in all.
+"""
+
+import copy
+import math
+from itertools import groupby
+
+from data.world.events import EVENTS
+from data.world.people import GENDER, MOOD_OF
+from data.world.places import SPOTS
+from data.world.plots import next_steps
+from data.world.state import World
+from data.world.story import LANGUAGES, happen, remember_named
+from data.world.things import KIND_OF, breaks
+
+
+def story_entropy(language="en"):
+    """Bits in the average story: the expectation of `Story.bits`, exactly but for rounding."""
+    return entropy_from(World(), "begin", LANGUAGES[language], {})
+
+
+def entropy_from(world, point, language, known):
+    """Bits still to come."""
+    key = (point, likeness(world))
+    if key not in known:
+        steps, weights = next_steps(world, point)
+        known[key] = 0.0
+        for step, weight in zip(steps, weights, strict=True):
+            probability = weight / sum(weights)
+            known[key] += probability * (after_step(world, step, language, known) - math.log2(probability))
+    return known[key]
+
+
+def after_step(world, step, language, known):
+    _, event, roles, draws, then, _ = step
+    if event == "stop":
+        return 0.0
+    return after_draws(world, event, [world.roles[role] for role in roles], draws, then, language, known)
+
+
+def after_draws(world, event, arguments, draws, then, language, known):
+    """Bits of the draws that are left, of telling the event, and of all that follows."""
+    if not draws:
+        world = copy.deepcopy(world)
+        happen(world, event, arguments)
+        bits = telling_entropy(world, language, event, arguments)
+        remember_named(world, event, arguments)
+        return bits + entropy_from(world, then, language, known)
+    options = draws[0](world, *arguments)
+    options, weights = options if isinstance(options, tuple) else (options, [1] * len(options))
+    total, bits = sum(weights), 0.0
+    for _, alike in groupby(sorted(zip(map(str, map(option_likeness, options)), options, weights, strict=True)), lambda o: o[0]):
+        alike = list(alike)
+        chosen = alike[0][1]
+        follow = after_draws(world, event, [*arguments, chosen], draws[1:], then, language, known)
+        bits += sum(weight / total * (follow - math.log2(weight / total)) for _, _, weight in alike)
+    return bits
+
+
+def option_likeness(option):
+    """Options with the same answer lead to states with the same future, as far as entropy goes."""
+    if option in KIND_OF:
+        return KIND_OF[option], breaks(option)
+    return GENDER.get(option), option in ("sunny", "warm", "golden")
+
+
+def likeness(world):
+    """Worlds with the same answer have the same future: people by their roles, things by their kinds, no words.
+    (Women and men are equally many, so all that matters is who has the gender of the hero.)"""
+    role_of = {name: role for role, name in world.roles.items()}
+
+    def plain(value):
+        if value in role_of:
+            return role_of[value]
+        if value in SPOTS:
+            return "spot"
+        return MOOD_OF.get(value, "word") if value is not None else None
+
+    people = [
+        (role_of[name], GENDER[name] == GENDER[world.roles["hero"]], person.place == world.place, person.place is None, person.mood)
+        for name, person in world.people.items()
+    ]
+    things = [
+        (
+            role_of[noun],
+            thing.kind,
+            breaks(noun),
+            plain(thing.owner),
+            plain(thing.where),
+            thing.broken,
+            len(thing.not_there),
+            thing.where in thing.not_there,
+        )
+        for noun, thing in world.things.items()
+    ]
+    facts = sorted(world.facts), plain(world.facts.get("feeler")), plain(world.facts.get("feeling"))
+    warm = world.facts.get("weather") in ("sunny", "warm", "golden")
+    return str((people, things, facts, warm, [plain(name) for name in world.named], plain(world.thing_named)))
+
+
+def telling_entropy(world, language, event, arguments):
+    """Bits in the choice of the sentence form and of how each person and thing in it is called."""
+    named = dict(zip(EVENTS[event][1], arguments, strict=True))
+    forms = language.forms_for(event, named)
+    counter = Entropies()
+    for form in forms:
+        language.tell(world, form, named, counter)
+    return math.log2(len(forms)) + counter.bits / len(forms)
+
+
+class Entropies:
+    """In the place of a chooser: takes the first option, and adds up the entropies of the choices offered."""
+
+    def __init__(self):
+        self.bits = 0.0
+
+    def choose(self, options):
+        self.bits += math.log2(len(options))
+        return options[0]
+
+    def weigh(self, options, weights):
+        total = sum(weights)
+        self.bits -= sum(weight / total * math.log2(weight / total) for weight in weights)
+        return options[0]

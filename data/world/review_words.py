@@ -1,0 +1,163 @@
+"""The words and sentence forms of the reviews, in English and Chinese."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ReviewWords:
+    good: list
+    bad: list
+    middling: list  # neither good nor bad
+    people: list  # who may hold an opinion
+    dish: list
+    toy: list
+    company: list
+    day: list
+    topics: dict  # topic -> (ways to begin, the sides that are judged)
+    plain: list  # (form, True): the word is what the writer means
+    twins: list  # (form, does the writer mean the word?), each beside its twin that means the opposite
+    gap: str  # between two sentences
+
+
+ENGLISH = ReviewWords(
+    good="""wonderful great lovely charming delightful brilliant excellent superb pleasant amazing perfect marvellous
+        beautiful splendid fantastic nice""".split(),
+    bad="""awful terrible dreadful horrible boring poor ugly disappointing bad dull unpleasant dreary hopeless
+        miserable nasty weak""".split(),
+    middling="okay average ordinary middling passable fair so-so usual".split(),
+    people="brother sister friend uncle aunt cousin teacher neighbour grandfather grandmother".split(),
+    dish="noodles dumplings pancakes pies sandwiches potatoes strawberries waffles muffins cherries".split(),
+    toy="kite ball doll drum robot train boat puzzle rocket truck dinosaur scooter wagon guitar".split(),
+    company=["with my family", "with a friend", "on my own", "with my class", "with my cousins", "with our neighbours"],
+    day="Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split(),
+    topics={
+        "film": (
+            [
+                "On {day} I saw a film about a {trait} {species}.",
+                "We watched a film about a {species} from far away.",
+                "I saw the new film {company}.",
+                "The film was about a {species} in {place}.",
+            ],
+            ["the story", "the music", "the ending", "the singing", "the beginning", "the dancing"],
+        ),
+        "meal": (
+            [
+                "On {day} I ate {dish} {company}.",
+                "We had {dish} for dinner.",
+                "I went out for {dish} on {day}.",
+                "We went to eat {company}.",
+            ],
+            ["the food", "the service", "the smell", "the soup", "the cake", "the tea"],
+        ),
+        "toy": (
+            [
+                "I got a {toy} on {day}.",
+                "We bought a {toy} for the holidays.",
+                "On my birthday I got a new {toy}.",
+                "I played with the {toy} {company}.",
+            ],
+            ["the colour", "the shape", "the sound", "the box", "the look", "the feel"],
+        ),
+        "place": (
+            [
+                "On {day} I went to {place}.",
+                "We spent a day at the new park {company}.",
+                "I went to {place} {company}.",
+                "Last {day} we visited {place}.",
+            ],
+            ["the view", "the walk", "the way there", "the food", "the music", "the playground"],
+        ),
+    },
+    plain=[
+        ("I found {side} {word}.", True),
+        ("For me, {side} was {word}.", True),
+        ("I must say that {side} was {word}.", True),
+        ("In my opinion {side} was {word}.", True),
+        ("I thought {side} was really {word}.", True),
+    ],
+    twins=[
+        ("I found {side} {word}.", True),
+        ("I did not find {side} {word}.", False),
+        ("My {person} called {side} {word}. I agree.", True),
+        ("My {person} called {side} {word}. I do not agree.", False),
+        ("{side} was {word}, my {person} told me, and that was right.", True),
+        ("{side} was {word}, my {person} told me, but that was wrong.", False),
+        ("I expected {side} to be {word}, and so it was.", True),
+        ("I expected {side} to be {word}, but it was the opposite.", False),
+        ("Anybody would call {side} {word}.", True),
+        ("Nobody would call {side} {word}.", False),
+        ("At first I did not find {side} {word}. Later I changed my mind.", True),
+        ("At first I found {side} {word}. Later I changed my mind.", False),
+        ("I doubted that {side} was {word}. I was wrong.", True),
+        ("I doubted that {side} was {word}. I was right.", False),
+        ("It is true that {side} was {word}.", True),
+        ("It is not true that {side} was {word}.", False),
+        ("If you say that {side} was {word}, you are right.", True),
+        ("If you say that {side} was {word}, you are mistaken.", False),
+    ],
+    gap=" ",
+)
+
+CHINESE = ReviewWords(
+    good="很棒 很出色 很美妙 很迷人 很完美 很精彩 很讨人喜欢 很了不起 很美好 很舒服 很有意思 很优秀 很动人 很让人满意 很不错 很好".split(),
+    bad="很糟糕 很差劲 很难看 很无聊 很可怕 很讨厌 很乏味 很失败 很让人失望 很没劲 很糟 很粗糙 很别扭 很烦人 很差 很沉闷".split(),
+    middling="一般 普通 平平常常 马马虎虎 还过得去 不好也不坏 中规中矩 没什么特别".split(),
+    people="哥哥 姐姐 弟弟 妹妹 朋友 叔叔 阿姨 表哥 老师 邻居 爷爷 奶奶".split(),
+    dish="面条 饺子 煎饼 馅饼 三明治 土豆 草莓 松饼 包子 樱桃".split(),
+    toy="风筝 皮球 布娃娃 小鼓 机器人 小火车 小船 拼图 玩具火箭 玩具卡车 玩具恐龙 滑板车 小推车 小吉他".split(),
+    company="和家人 和朋友 一个人 和全班同学 和表弟 和邻居".split(),
+    day="星期一 星期二 星期三 星期四 星期五 星期六 星期天".split(),
+    topics={
+        "film": (
+            [
+                "{day}，我看了一部电影，讲的是{trait}{species}的故事。",
+                "我们看了一部关于{species}的电影。",
+                "我{company}去看了那部新电影。",
+                "电影讲的是{species}在{place}的故事。",
+            ],
+            ["故事", "音乐", "结尾", "歌声", "开头", "舞蹈"],
+        ),
+        "meal": (
+            ["{day}，我{company}吃了{dish}。", "晚饭我们吃了{dish}。", "{day}，我去外面吃了{dish}。", "我{company}去吃了一顿饭。"],
+            ["饭菜", "服务", "味道", "汤", "点心", "环境"],
+        ),
+        "toy": (
+            ["{day}，我得到了一个新玩具：{toy}。", "我们买了{toy}过节。", "生日那天，我收到了{toy}。", "我{company}一起玩了{toy}。"],
+            ["颜色", "形状", "声音", "包装", "样子", "手感"],
+        ),
+        "place": (
+            ["{day}，我去了{place}。", "我{company}在新公园待了一天。", "我{company}去了{place}。", "上个{day}，我们去{place}玩。"],
+            ["风景", "小路", "空气", "吃的", "音乐", "游乐设施"],
+        ),
+    },
+    plain=[
+        ("我觉得{side}{word}。", True),
+        ("对我来说，{side}{word}。", True),
+        ("我得说，{side}{word}。", True),
+        ("在我看来，{side}{word}。", True),
+        ("说实话，{side}真的{word}。", True),
+    ],
+    twins=[
+        ("我觉得{side}{word}。", True),
+        ("我不觉得{side}{word}。", False),
+        ("我{person}说{side}{word}，我同意。", True),
+        ("我{person}说{side}{word}，我可不同意。", False),
+        ("{side}{word}，这是我{person}说的，说得很对。", True),
+        ("{side}{word}，这是我{person}说的，说得不对。", False),
+        ("我本来就料到{side}{word}，果然是这样。", True),
+        ("我本来料到{side}{word}，结果正相反。", False),
+        ("谁都会说{side}{word}。", True),
+        ("没有人会说{side}{word}。", False),
+        ("一开始我不觉得{side}{word}，后来我改变了看法。", True),
+        ("一开始我觉得{side}{word}，后来我改变了看法。", False),
+        ("我不相信{side}{word}，结果我错了。", True),
+        ("我不相信{side}{word}，结果我没错。", False),
+        ("要说{side}{word}，那是真的。", True),
+        ("要说{side}{word}，那不是真的。", False),
+        ("如果你说{side}{word}，那你说对了。", True),
+        ("如果你说{side}{word}，那你弄错了。", False),
+    ],
+    gap="",
+)
+
+WORDS = {"en": ENGLISH, "zh": CHINESE}

@@ -1,0 +1,108 @@
+"""Reviews with a label that is true: of films, meals, toys and places; negative, neutral or positive.
+
+A review says something about two sides of a thing (a film's story and its music). If the writer likes both, it is
+positive, if neither, negative, and if one but not the other, neutral. On `easy` that is said in plain words. On
+`hard` a word that sounds good may be what somebody wrongly said, what was expected, or what nobody would say: each
+way to say a thing has a twin that uses the same word and means the opposite, and which of the two is used has
+nothing to do with the word. So good and bad words are equally frequent in all three labels, and counting words (or
+pairs of them) tells nothing, while the sense is plain. (The idea of such contrast sets: Gardner et al. 2020,
+"Evaluating models' local decision boundaries via contrast sets".)
+"""
+
+import csv
+import random
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data.world import review_words
+from data.world.people import SPECIES, TRAITS
+from data.world.places import PLACES
+from data.world.recorder import Draw
+
+LABELS = ("negative", "neutral", "positive")
+LIKES = {"negative": [(False, False)], "neutral": [(True, False), (False, True)], "positive": [(True, True)]}
+HELD_OUT = 5  # one word in so many is kept from each form until the test
+
+
+def statements(language, difficulty):
+    """Every form of a sentence: (template, does the writer mean what the word says?)."""
+    words = review_words.WORDS[language]
+    return words.plain if difficulty == "easy" else words.twins
+
+
+def is_held_out(form, word):
+    """Is this form, and its twin, met with this word in the test only? (Numbers of the form and the word.)"""
+    return form // 2 % HELD_OUT == word % HELD_OUT
+
+
+def make_review(chooser, language, difficulty, label, in_test):
+    """The text of one review. In the test its first statement puts a word in a form never trained on."""
+    words = review_words.WORDS[language]
+    topic = chooser.choose(list(words.topics))
+    opening, sides = words.topics[topic]
+    forms = statements(language, difficulty)
+    first = chooser.choose(sides)
+    second = chooser.choose([side for side in sides if side != first])
+    sentences = [fill(chooser, chooser.choose(opening), words)]
+    for number, (side, likes) in enumerate(zip((first, second), chooser.choose(LIKES[label]), strict=True)):
+        if difficulty == "easy" and label == "neutral" and chooser.choose([True, False]):
+            form, word = chooser.choose(range(len(forms))), chooser.choose(words.middling)
+        else:
+            sounds_good = likes if difficulty == "easy" else chooser.choose([True, False])
+            form = chooser.choose([i for i, (_, means_it) in enumerate(forms) if means_it == (sounds_good == likes)])
+            vocabulary = words.good if sounds_good else words.bad
+            new = in_test and number == 0
+            word = chooser.choose([w for i, w in enumerate(vocabulary) if is_held_out(form, i) == new])
+        sentences.append(fill(chooser, forms[form][0], words, side=side, word=word))
+    return words.gap.join(sentences)
+
+
+def fill(chooser, template, words, **known):
+    """Put words into a template: known ones, a person who has an opinion, and what the stories know."""
+    if "{person}" in template:
+        known["person"] = chooser.choose(words.people)
+    for name, options in (("trait", TRAITS), ("species", SPECIES), ("place", PLACES)):
+        if f"{{{name}}}" in template:
+            english = chooser.choose(list(options))
+            known[name] = english if words is review_words.WORDS["en"] else options[english]
+    for name in ("dish", "toy", "company", "day"):
+        if f"{{{name}}}" in template:
+            known[name] = chooser.choose(getattr(words, name))
+    text = template.format(**known)
+    return text[:1].upper() + text[1:]
+
+
+def write_reviews(out: Path, count: int, difficulty: str, seed: int, language: str) -> dict[str, int]:
+    """Write train.csv, val.csv and test.csv (`text,label`) to the folder `out`; no text is there twice.
+
+    -> {"train": number of reviews, "val": ..., "test": ...}, with the three labels equally often in each
+    (give or take one).
+    """
+    sizes = {"train": count - 2 * (count // 10), "val": count // 10, "test": count // 10}
+    seen = set()
+    out.mkdir(parents=True, exist_ok=True)
+    with tqdm(total=count, unit=" reviews", leave=False) as bar:
+        for split, size in sizes.items():
+            key = f"{seed} reviews {language} {difficulty} {split}"
+            chooser = Draw(key)
+            partial = out / f"{split}.csv.partial"
+            with partial.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(["text", "label"])
+                for label in shuffled_labels(key, size):
+                    text = make_review(chooser, language, difficulty, label, split == "test")
+                    while text in seen:
+                        text = make_review(chooser, language, difficulty, label, split == "test")
+                    seen.add(text)
+                    writer.writerow([text, label])
+                    bar.update(1)
+            partial.replace(out / f"{split}.csv")
+    return sizes
+
+
+def shuffled_labels(key, size):
+    """Each label equally often, in an order that says nothing."""
+    draw = random.Random(key).random
+    numbers = sorted((draw(), number) for number in range(size))
+    return [LABELS[number % 3] for _, number in numbers]

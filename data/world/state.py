@@ -1,0 +1,123 @@
+"""The state of a world: who is there, who has what, where it is, who feels how.
+
+`Contradiction` is what the world answers to a statement that cannot be true in it.
+"""
+
+from data.world.people import GENDER, MOOD_OF
+from data.world.places import SPOTS_OF
+from data.world.things import KIND_OF
+
+
+class Contradiction(Exception):
+    """Its message says in plain English what cannot be."""
+
+
+class Person:
+    def __init__(self, name, place):
+        self.name = name
+        self.place = place  # None while away
+        self.mood = None  # what the last event that touched them must make them feel, or None
+        self.need = None
+
+    def feels_as(self, feeling):
+        return self.mood == MOOD_OF[feeling]
+
+
+class Thing:
+    def __init__(self, noun, adjective, owner, where):
+        self.noun = noun
+        self.adjective = adjective
+        self.kind = KIND_OF[noun]
+        self.owner = owner
+        self.where = where  # a person's name, a spot, None when nobody knows yet, or GONE
+        self.place = None  # the place of the spot
+        self.broken = False
+        self.not_there = []  # spots where somebody looked in vain
+
+    def __str__(self):
+        return f"the {self.adjective} {self.noun}"
+
+    def whereabouts(self):
+        if self.where is None:
+            return "nobody knows where it is"
+        if self.where == GONE:
+            return "it is eaten up"
+        return f"{self.where} has it" if self.where in GENDER else f"it is {self.where}"
+
+
+GONE = "gone"
+
+
+class World:
+    def __init__(self):
+        self.people = {}  # name -> Person
+        self.things = {}  # noun -> Thing
+        self.roles = {}  # "hero", "friend", "elder" -> name; "thing" -> noun
+        self.facts = {}  # what a question may ask for: "finder", "spot", "breaker", ...
+        self.place = None  # where the story is now
+        self.named = ()  # the people in the sentence before: a pronoun can only mean one of them
+        self.thing_named = None  # the only thing in the sentence before: what "it" means
+
+    # -- who and what there is ---------------------------------------------------------------------------
+    def person(self, name):
+        if name not in self.people:
+            raise Contradiction(f"nobody called {name} is in the story yet")
+        return self.people[name]
+
+    def thing(self, noun):
+        if noun not in self.things:
+            raise Contradiction(f"there is no {noun} in the story yet")
+        return self.things[noun]
+
+    def add_person(self, role, name, place):
+        if name in self.people:
+            raise Contradiction(f"{name} is in the story already")
+        self.people[name] = Person(name, place)
+        self.roles.setdefault(role, name)
+
+    def add_thing(self, noun, adjective, owner, where):
+        if noun in self.things:
+            raise Contradiction(f"there is already a {noun} in the story")
+        self.roles.setdefault("thing", noun)
+        self.things[noun] = Thing(noun, adjective, owner, where)
+        return self.things[noun]
+
+    def here(self, *names):
+        """The people, who must be in one place, or `Contradiction`."""
+        people = [self.person(name) for name in names]
+        for person in people:
+            if person.place is None:
+                raise Contradiction(f"{person.name} is not there")
+            if person.place != people[0].place:
+                raise Contradiction(f"{person.name} and {people[0].name} are not in the same place")
+        if len(set(names)) < len(names):
+            raise Contradiction(f"{names[0]} cannot do that to {names[0]}")
+        return people
+
+    def held(self, noun, name):
+        """The thing, which that person must be holding, or `Contradiction`."""
+        thing = self.thing(noun)
+        if thing.where != name:
+            raise Contradiction(f"{name} does not have {thing}: {thing.whereabouts()}")
+        return thing
+
+    def not_held(self, noun, name):
+        thing = self.thing(noun)
+        if thing.where == name:
+            raise Contradiction(f"{name} has {thing} all the time")
+        return thing
+
+    def spot_here(self, spot, place):
+        if spot not in SPOTS_OF[place]:
+            raise Contradiction(f'nothing is "{spot}" in {place}')
+
+    def meaning(self, pronoun):
+        """The one person of that gender in the sentence before."""
+        candidates = [name for name in self.named if GENDER[name] == pronoun]
+        if len(candidates) != 1:
+            which = "nobody" if not candidates else " or ".join(candidates)
+            raise Contradiction(f'"{pronoun}" could be {which}: the sentence before does not say')
+        return candidates[0]
+
+    def may_say_pronoun(self, name):
+        return name in self.named and sum(GENDER[other] == GENDER[name] for other in self.named) == 1

@@ -1,0 +1,86 @@
+"""Stories and reviews into files, on several processes where there are several cores: the same bytes either way."""
+
+import itertools
+import json
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data.world.story import stories
+from gpt.errors import UserError
+
+BLOCK = 500  # stories that one process makes at a time
+
+
+def write_stories(
+    out: Path,
+    *,
+    seed: int = 1,
+    language: str = "en",
+    start: int = 0,
+    count: int | None = None,
+    megabytes: float | None = None,
+    processes: int | None = None,
+) -> dict:
+    """Write stories number `start`, `start + 1`, ... to `out`, one {"text": ..., "bits": ...} a line.
+
+    It stops after `count` stories or, without it, at the end of the story that makes `megabytes` (10^6 bytes of
+    text) full. The numbers of the whole go to a file of the same name that ends in `.entropy.json`, and are
+    returned: documents, bytes (UTF-8, of the texts alone), bits (-log2 of the probability of the whole, each
+    text's end included) and bits_per_byte, the floor for a model that reads each story from its first word.
+    """
+    totals = {"language": language, "seed": seed, "start": start, "documents": 0, "bytes": 0, "bits": 0.0}
+    bar = tqdm(total=count or int(megabytes * 1e6), unit="" if count else "B", unit_scale=True, leave=False)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(out.name + ".partial")
+    with bar, partial.open("w", encoding="utf-8", newline="\n") as file:
+        for text, bits in made_in_parallel(seed, language, start, count, processes):
+            size = len(text.encode())
+            file.write(json.dumps({"text": text, "bits": round(bits, 4)}, ensure_ascii=False) + "\n")
+            totals["documents"] += 1
+            totals["bytes"] += size
+            totals["bits"] += bits
+            bar.update(1 if count else size)
+            if totals["documents"] == count or (count is None and totals["bytes"] >= megabytes * 1e6):
+                break
+    totals["bits"] = round(totals["bits"], 3)
+    totals["bits_per_byte"] = round(totals["bits"] / totals["bytes"], 6)
+    partial.replace(out)
+    out.with_suffix(".entropy.json").write_text(json.dumps(totals, indent=1) + "\n", encoding="utf-8", newline="\n")
+    return totals
+
+
+def made_in_parallel(seed, language, start, count, processes) -> Iterator[tuple[str, float]]:
+    """(text, bits) of the stories in their order, without end if `count` is None; the caller stops when it has enough."""
+    blocks = itertools.count(start, BLOCK)
+    processes = processes or os.cpu_count() or 1
+    if processes == 1 or (count is not None and count <= BLOCK):
+        for first in blocks:
+            yield from make_block(seed, language, first)
+    # "spawn" is what Windows and macOS do: the same everywhere, and safe beside threads
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        under_way = deque(pool.submit(make_block, seed, language, next(blocks)) for _ in range(2 * processes))
+        try:
+            while True:
+                block = under_way.popleft().result()
+                under_way.append(pool.submit(make_block, seed, language, next(blocks)))
+                yield from block
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def make_block(seed, language, first):
+    return [(story.text, story.bits) for story in itertools.islice(stories(seed, language, first), BLOCK)]
+
+
+def stories_file(out: Path, overwrite: bool) -> Path:
+    """`out` itself if it is named like a file of stories, else the file in that folder."""
+    file = out if out.suffix == ".jsonl" else out / "stories.jsonl"
+    if file.exists() and not overwrite:
+        raise UserError(f"{file} exists already: choose another --out, or --overwrite it")
+    return file
