@@ -76,7 +76,7 @@ def train(config: TrainConfig) -> None:
     model.use_fused_attention(machine.prefers_fused_attention(T))
     forward = torch.compile(model) if machine.compile else model
     optimizers = build_optimizers(
-        model, config.optimizer, config.learning_rate, config.muon_learning_rate, config.weight_decay
+        model, config.optimizer, config.learning_rate, config.muon_learning_rate, config.weight_decay, machine.dtype
     )
     scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.dtype == torch.float16)
 

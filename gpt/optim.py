@@ -4,16 +4,23 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from gpt.muon import Muon
+
 
 def build_optimizers(
-    model: nn.Module, name: str, learning_rate: float, muon_learning_rate: float, weight_decay: float
+    model: nn.Module,
+    name: str,
+    learning_rate: float,
+    muon_learning_rate: float,
+    weight_decay: float,
+    dtype: torch.dtype = torch.float32,
 ) -> list[Optimizer]:
     """The optimizers that together update all of a model's weights.
 
-    name: "adamw" (Loshchilov and Hutter 2019) for everything, or "muon": then Muon (Jordan et al. 2024) moves the
-    matrices inside the blocks, and AdamW the embeddings, biases and norms. Muon replaces a matrix's momentum by
-    the nearest orthogonal one, so that every direction moves equally far; small models learn about as much from
-    a third of the steps. Only matrices decay: pulling a bias or a norm's gain to zero regularises nothing.
+    name: "adamw" (Loshchilov and Hutter 2019) for everything, or "muon": then Muon moves the matrices inside the
+    blocks, and AdamW the embeddings, biases and norms; small models learn about as much from a third of the steps.
+    dtype: what Muon may compute in, bfloat16 where that is fast. Only matrices decay: pulling a bias or a norm's
+    gain to zero regularises nothing.
     """
     weights = [p for p in model.parameters() if p.requires_grad]
     in_blocks = {id(p) for block_name, p in model.named_parameters() if ".h." in block_name}
@@ -26,7 +33,8 @@ def build_optimizers(
     ]
     optimizers: list[Optimizer] = [torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)]
     if for_muon:
-        optimizers.append(torch.optim.Muon(for_muon, lr=muon_learning_rate, weight_decay=weight_decay))
+        muon_dtype = dtype if dtype == torch.bfloat16 else torch.float32  # float16 would overflow
+        optimizers.append(Muon(for_muon, muon_learning_rate, weight_decay, muon_dtype))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]  # what set_learning_rate scales

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from gpt.model import GPT, GPTConfig
+from gpt.muon import Muon, orthogonalize
 from gpt.optim import build_optimizers, learning_rate_scale, set_learning_rate
 
 
@@ -66,3 +67,30 @@ def test_each_group_keeps_its_own_peak():
         set_learning_rate(optimizers, scale)
         rates = {group["lr"] for o in optimizers for group in o.param_groups}
         assert rates == {1e-3 * scale, 0.02 * scale}
+
+
+def test_orthogonalize_keeps_directions_and_evens_out_their_strength():
+    torch.manual_seed(0)
+    for shape in ((3, 16, 40), (3, 40, 16), (2, 32, 32)):
+        matrices = torch.randn(shape) * torch.tensor([1e-3, 1.0, 50.0])[: shape[0], None, None]
+        U, _, Vh = torch.linalg.svd(matrices, full_matrices=False)
+        result = orthogonalize(matrices, steps=8)
+        inside = U.mT @ result @ Vh.mT  # diagonal where the directions are kept
+        strengths = inside.diagonal(dim1=1, dim2=2)
+        assert (inside - torch.diag_embed(strengths)).abs().max() < 1e-3
+        assert strengths.min() > 0.65 and strengths.max() < 1.25
+
+
+def test_muon_moves_matrices_as_pytorchs_own_does():
+    torch.manual_seed(0)
+    ours = [torch.nn.Parameter(torch.randn(shape)) for shape in ((48, 16), (16, 48), (16, 16), (16, 16))]
+    theirs = [torch.nn.Parameter(weight.detach().clone()) for weight in ours]
+    one, two = Muon(ours, 0.02, 0.1, torch.float32), torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1)
+    for _ in range(5):
+        for here, there in zip(ours, theirs, strict=True):
+            here.grad = torch.randn_like(here)
+            there.grad = here.grad.clone()
+        one.step()
+        two.step()
+    for here, there in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(here, there, atol=3e-3, rtol=0)  # PyTorch's computes in bfloat16

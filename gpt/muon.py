@@ -1,0 +1,60 @@
+"""Muon: momentum for matrices, made orthogonal before it is applied (Jordan et al. 2024).
+
+A gradient of a weight matrix is mostly a few strong directions; an optimizer that follows it learns those and
+neglects the rest. Muon keeps the directions of the momentum M = U S Vᵀ and makes them all equally strong, U Vᵀ, so
+each step moves the matrix equally far in every direction. U Vᵀ comes from five matrix polynomials instead of an
+SVD. `torch.optim.Muon` is the same, matrix by matrix; here matrices of one shape go through as one batch.
+"""
+
+from collections import defaultdict
+
+import torch
+from torch import Tensor
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of a polynomial that drives singular values towards 1, quickly if roughly
+
+
+class Muon(torch.optim.Optimizer):
+    """For matrices only. `dtype` is what the orthogonalisation computes in: its result need not be precise."""
+
+    def __init__(
+        self, params: list[Tensor], lr: float, weight_decay: float, dtype: torch.dtype, momentum: float = 0.95
+    ):
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+        self.dtype = dtype
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            by_shape = defaultdict(list)
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    by_shape[weight.shape].append(weight)
+            for (rows, columns), weights in by_shape.items():
+                updates = []
+                for weight in weights:
+                    state = self.state[weight]
+                    if "momentum" not in state:
+                        state["momentum"] = torch.zeros_like(weight)
+                    state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
+                    updates.append(weight.grad.lerp(state["momentum"], group["momentum"]))  # Nesterov's look ahead
+                directions = orthogonalize(torch.stack(updates).to(self.dtype))  # (n, rows, columns)
+                scale = group["lr"] * max(1, rows / columns) ** 0.5  # taller matrices need longer steps
+                for weight, direction in zip(weights, directions, strict=True):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"])
+                    weight.add_(direction, alpha=-scale)
+
+
+def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
+    """(n, rows, columns) -> the same with all singular values brought to about 1 (between 0.7 and 1.2).
+
+    A Newton-Schulz iteration: X ← aX + b(XXᵀ)X + c(XXᵀ)²X applies s ← as + bs³ + cs⁵ to every singular value.
+    """
+    a, b, c = COEFFICIENTS
+    tall = matrices.size(1) > matrices.size(2)
+    x = matrices.mT if tall else matrices  # XXᵀ is the smaller square
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)  # now none is above 1
+    for _ in range(steps):
+        square = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
