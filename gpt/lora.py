@@ -11,7 +11,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import safetensors.torch
 import torch
@@ -41,8 +41,8 @@ class LoraConfig:
     def __post_init__(self) -> None:
         if self.rank < 1 or not self.alpha > 0:
             raise UserError(f"lora: rank {self.rank} and alpha {self.alpha} must be above 0")
-        if not self.targets:
-            raise UserError("lora: name at least one matrix in targets")
+        if not self.targets or not set(self.targets) <= set(get_args(Target)):
+            raise UserError(f"lora: targets must be some of {', '.join(get_args(Target))}")
 
 
 class LoraLinear(nn.Module):
