@@ -2,6 +2,7 @@
 
     python finetune.py --model out/tiny --data data/reviews --out out/sentiment
     python finetune.py --model out/tiny --data mine.csv --out out/mine --train lora
+    python finetune.py --model out/tiny --data data/reviews --out out/sentiment --label-counts 100 500 2000
     python finetune.py predict --model out/sentiment --text "not bad at all"      # predict --help tells more
 
 The best model so far (by the validation split) is always in the run folder, which is also a Hugging Face model
@@ -215,7 +216,6 @@ def tell(config: FinetuneConfig, model: GPTClassifier, task: Task, machine: Mach
         "task": config.task,
         "labels": task.labels,
         "train": config.train,
-        "from_scratch": config.from_scratch,
         "trained_weights": trained,
         "all_weights": total,
         "trained_share": trained / total,
@@ -243,12 +243,46 @@ def write_report(folder: Path, report: dict) -> None:
     write_text(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
 
 
+def compare(config: FinetuneConfig, report: dict) -> None:
+    """Do it again from random weights, and with fewer labels from both, so that what pretraining bought is a number.
+
+    Adds to the report of the first run: "from_scratch", and with --label-counts "label_counts", a row for each.
+    """
+    rows = []
+    for count in (*sorted(config.label_counts), None):  # None: as many as the first run had
+        found = {"pretrained": report} if count is None else {}
+        for name in [name for name in ("pretrained", "from_scratch") if name not in found]:
+            out = config.out / (name if count is None else f"{name}-{count}")
+            again = {"out": out, "labels": count or config.labels, "from_scratch": name == "from_scratch"}
+            again |= {"resume": config.resume and (out / "resume.pt").is_file(), "overwrite": True}
+            print(f"\n--- {name.replace('_', ' ')}, {count or report['examples']['train']:,} labels", flush=True)
+            found[name] = finetune(dataclasses.replace(config, compare=False, label_counts=(), **again))
+            if found[name] is None:
+                return
+        score = "r2" if config.task == "regression" else "accuracy"
+        row = {"labels": found["pretrained"]["examples"]["train"]}
+        row |= {name: one["test"][score] for name, one in found.items()}
+        rows.append(row | {"tfidf": found["pretrained"]["baselines"]["tfidf"][score]})
+    report["from_scratch"] = found["from_scratch"]["test"]
+    print(f"\n{'labels':>8} {'pretrained':>11} {'from scratch':>13} {'tf-idf':>8}   (test {score})")
+    for row in rows:
+        print(f"{row['labels']:8,} {row['pretrained']:11.3f} {row['from_scratch']:13.3f} {row['tfidf']:8.3f}")
+    if config.label_counts:
+        from gpt.report_plots import label_curve
+
+        report["label_counts"] = rows
+        label_curve(rows, score, config.out / "labels.png")
+    write_report(config.out, report)
+
+
 def main() -> None:
     if sys.argv[1:2] == ["predict"]:
         predict.main(sys.argv[2:])
         return
     config = parse(lambda: tyro.cli(FinetuneConfig, description=__doc__))
-    finetune(config)
+    report = finetune(config)
+    if report and (config.compare or config.label_counts):
+        compare(config, report)
 
 
 if __name__ == "__main__":

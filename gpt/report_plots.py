@@ -55,10 +55,10 @@ def learning_curve(rows: list[dict], best_step: int, title: str, path: Path) -> 
     plt.close(figure)
 
 
-def label_curve(rows: list[dict], path: Path) -> None:
-    """Test accuracy against the number of training labels: what pretraining is worth where labels are few.
+def label_curve(rows: list[dict], score: str, path: Path) -> None:
+    """What pretraining is worth where labels are few: the score on the test split over the number of labels.
 
-    rows: {"labels": n, "pretrained": accuracy, "from_scratch": accuracy, "tfidf": accuracy}.
+    rows: {"labels": n, "pretrained": score, "from_scratch": score, "tfidf": score}; score: "accuracy" or "r2".
     """
     counts = [row["labels"] for row in rows]
     figure, axes = plt.subplots(figsize=(8, 4.5), dpi=150, layout="constrained")
@@ -75,7 +75,7 @@ def label_curve(rows: list[dict], path: Path) -> None:
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
     axes.minorticks_off()
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.set(xlabel="labelled texts to learn from", ylabel="test accuracy")
+    axes.set(xlabel="labelled texts to learn from", ylabel=f"test {score}")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
