@@ -1,60 +1,135 @@
 """Text from a trained model, printed as it is made.
 
     python sample.py --model out/tiny --prompt "Once upon a time"
-    python sample.py --model out/tiny --prompt-file opening.txt --num-samples 3 --temperature 0.7
+    python sample.py --model out/tiny --prompt "A cat" "The old king" --num-samples 3 --temperature 0.7
+    python sample.py --model out/tiny --prompt-file opening.txt --stop "The end"
     echo "ROMEO:" | python sample.py --model out/shakespeare --prompt -
+    python sample.py --model out/tiny --prompt "Once upon a time" --score
 
 Without a prompt the model begins a new document.
 """
 
-import codecs
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
 from gpt.errors import UserError, parse, run_main
+
+if TYPE_CHECKING:
+    from gpt.generate import Choice
+    from gpt.model import GPT
+    from gpt.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class SampleConfig:
     model: Path
     """a model folder, such as train.py writes"""
-    prompt: str | None = None
-    """the text to continue; - reads it from standard input"""
+    prompt: tuple[str, ...] = ()
+    """the text to continue, or several, which are continued side by side; - reads it from standard input"""
     prompt_file: Path | None = None
     """a UTF-8 file with the text to continue"""
     num_samples: int = 1
-    """how many continuations; number i has seed + i, however many there are"""
+    """how many continuations of each prompt; number i has seed + i, however many there are"""
     max_new_tokens: int = 256
     """the most tokens to add; a sample also ends where the model ends its document"""
+    stop: tuple[str, ...] = ()
+    """texts at which a sample ends, without showing them"""
     temperature: float = 0.8
     """below 1 the likely tokens become likelier, above 1 less so; 0 always takes the likeliest"""
     top_k: int | None = None
     """choose among the k likeliest tokens only"""
     top_p: float | None = None
     """choose among the fewest tokens that together have this probability"""
+    min_p: float | None = None
+    """choose among the tokens at least this many times as likely as the likeliest"""
+    repetition_penalty: float = 1.0
+    """above 1, tokens that are already in the text become less likely"""
     seed: int = 0
     """the same seed gives the same text"""
+    logprobs: int | None = None
+    """after the text, print each token's log-probability and as many of the likeliest ones"""
+    score: bool = False
+    """do not continue the prompt: print how likely the model finds it, token by token"""
+    exit_layer: int | None = None
+    """let the model speak after this many of its layers"""
+    quantize: Literal["int8"] | None = None
+    """keep the weights in 8 bits: a quarter of the memory"""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes the fastest there is"""
 
 
-def read_prompt(config: SampleConfig) -> str:
-    """The prompt from the flag, the file or standard input; "" if there is none."""
-    if config.prompt is not None and config.prompt_file is not None:
+def read_prompts(config: SampleConfig) -> list[str]:
+    """The prompts from the flag, the file or standard input; [""] if there is none."""
+    if config.prompt and config.prompt_file is not None:
         raise UserError("give --prompt or --prompt-file, not both")
     try:
-        if config.prompt == "-":
-            return sys.stdin.read().removesuffix("\n")  # echo's
         if config.prompt_file is not None:
-            return config.prompt_file.read_text(encoding="utf-8").removesuffix("\n")
+            return [config.prompt_file.read_text(encoding="utf-8").removesuffix("\n")]
+        prompts = [sys.stdin.read().removesuffix("\n") if prompt == "-" else prompt for prompt in config.prompt]
     except UnicodeDecodeError as error:
         raise UserError(f"the prompt is not UTF-8 text: see its byte {error.start}") from None
-    if config.prompt == "":
+    if "" in prompts:
         raise UserError("the prompt is empty: leave --prompt out to let the model begin a new document")
-    return config.prompt or ""
+    return prompts or [""]
+
+
+def continue_prompts(model: "GPT", tokenizer: "Tokenizer", prompts: list[str], config: SampleConfig) -> None:
+    """Print the continuations: a single one as it is made, several one after the other when all are done."""
+    from gpt.generate import Batch, generate_text
+    from gpt.sampling import Sampling
+
+    sampling = Sampling(config.temperature, config.top_k, config.top_p, config.min_p, config.repetition_penalty)
+    rows = [(prompt, config.seed + i) for prompt in prompts for i in range(config.num_samples)]
+    tokens = [tokenizer.encode(prompt) or [tokenizer.end_of_text] for prompt, _ in rows]
+    seeds = [seed for _, seed in rows]
+    batch = Batch(model, tokens, seeds, config.max_new_tokens, sampling, config.logprobs)
+    texts = [prompt for prompt, _ in rows]
+    choices: list[list[Choice]] = [[] for _ in rows]
+    alone = len(rows) == 1
+    if alone:
+        print(texts[0], end="", flush=True)
+    for row, text, choice in generate_text(batch, tokenizer, config.stop):
+        texts[row] += text
+        choices[row].append(choice)
+        if alone:
+            print(text, end="", flush=True)
+    for row, (_, seed) in enumerate(rows):
+        if alone:
+            print()
+        else:
+            print(f"{'' if row == 0 else chr(10)}--- sample {row + 1}, seed {seed}\n{texts[row]}")
+        if config.logprobs is not None:
+            print_choices(choices[row], tokenizer)
+
+
+def print_choices(choices: "list[Choice]", tokenizer: "Tokenizer") -> None:
+    """A table: token, its log-probability in nats, its probability, and the likeliest tokens with theirs."""
+    print(f"\n{'token':16}{'logprob':>9}{'prob':>8}   likeliest")
+    for choice in choices:
+        top = ", ".join(f"{tokenizer.decode([token])!r} {math.exp(logprob):.3f}" for token, logprob in choice.top)
+        text = repr(tokenizer.decode([choice.token]))
+        print(f"{text:16}{choice.logprob:9.3f}{math.exp(choice.logprob):8.3f}   {top}")
+
+
+def print_score(model: "GPT", tokenizer: "Tokenizer", text: str, num_top: int) -> None:
+    """The log-probability of every token of a text and what they come to."""
+    from gpt.generate import score
+
+    if not text:
+        raise UserError("--score needs a text: give it with --prompt or --prompt-file")
+    choices = score(model, tokenizer.encode(text), num_top)
+    print_choices(choices, tokenizer)
+    nats = -sum(choice.logprob for choice in choices)
+    size = len(tokenizer.decode_bytes([choice.token for choice in choices]))
+    print(
+        f"\n{len(choices)} tokens after the first: {nats / len(choices):.4f} nats/token, "
+        f"perplexity {math.exp(nats / len(choices)):.2f}, {nats / math.log(2) / size:.3f} bits/byte"
+    )
 
 
 def main() -> None:
@@ -63,34 +138,27 @@ def main() -> None:
         raise UserError(f"--num-samples is {config.num_samples}: it must be at least 1")
     if not 0 <= config.seed < 2**63:
         raise UserError(f"--seed is {config.seed}: it must be a whole number from 0 up")
-    prompt = read_prompt(config)
+    if config.logprobs is not None and config.logprobs < 0:
+        raise UserError(f"--logprobs is {config.logprobs}: it must be at least 0")
+    prompts = read_prompts(config)
     # Only now what takes seconds to import, so that --help and mistakes answer at once.
     from gpt.checkpoint import load_model
     from gpt.device import pick_machine
-    from gpt.generate import generate
+    from gpt.interpret import exit_after
+    from gpt.quantize import quantize_int8
     from gpt.tokenizer import Tokenizer
 
     model = load_model(config.model, pick_machine(config.device).device)
     tokenizer = Tokenizer.load(config.model)
-    tokens = tokenizer.encode(prompt) or [tokenizer.end_of_text]
-    for i in range(config.num_samples):
-        if config.num_samples > 1:
-            print(f"{'' if i == 0 else chr(10)}--- sample {i + 1}, seed {config.seed + i}")
-        print(prompt, end="", flush=True)
-        # A character may be spread over several tokens: the decoder holds its bytes back until it is whole.
-        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        for token in generate(
-            model,
-            tokens,
-            config.max_new_tokens,
-            config.temperature,
-            config.top_k,
-            config.top_p,
-            config.seed + i,
-            stop=tokenizer.end_of_text,
-        ):
-            print(decoder.decode(tokenizer.decode_bytes([token])), end="", flush=True)
-        print(decoder.decode(b"", final=True))
+    if config.exit_layer is not None:
+        exit_after(model, config.exit_layer)
+    if config.quantize == "int8":
+        quantize_int8(model)
+    if config.score:
+        for prompt in prompts:
+            print_score(model, tokenizer, prompt, config.logprobs or 0)
+    else:
+        continue_prompts(model, tokenizer, prompts, config)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from data.prepare import PrepareConfig, prepare
 from gpt import run_folder
 from gpt.checkpoint import load_resume, save_model, save_resume
-from gpt.dataset import Dataset
+from gpt.dataset import IGNORED, Dataset
 from gpt.device import Machine, pick_machine
 from gpt.errors import UserError, parse, run_main
 from gpt.generate import generate
@@ -55,7 +55,7 @@ def evaluate(model: torch.nn.Module, dataset: Dataset, machine: Machine) -> floa
         with machine.autocast():
             logits = model(x.to(machine.device))  # (B, T, V)
         loss = F.cross_entropy(logits.flatten(0, 1).float(), y.to(machine.device).flatten(), reduction="sum")
-        total, tokens = total + loss.item(), tokens + y.numel()
+        total, tokens = total + loss.item(), tokens + (y != IGNORED).sum().item()
     return total / tokens
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gpt.errors import UserError
 
+IGNORED = -100  # a target that F.cross_entropy passes over
 CHUNK = 1 << 22  # tokens looked at in one go when a whole file is read
 
 
@@ -53,18 +54,33 @@ class Dataset:
         return tokens[:, :-1], tokens[:, 1:]
 
     def evaluation_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The whole validation split in order: windows side by side, so each token but the first is predicted
-        exactly once. The same every time; the last batches are smaller, the last window shorter."""
-        T, total = self.context_length, self.meta["val_tokens"] - 1  # tokens to predict
-        full = total // T * T
-        tokens = self._open("val")
-        for start in range(0, full, T * self.batch_size):
-            end = min(full, start + T * self.batch_size)
-            chunk = torch.from_numpy(tokens[start : end + 1].astype(np.int64))
-            yield chunk[:-1].view(-1, T), chunk[1:].view(-1, T)
-        if full < total:
-            rest = torch.from_numpy(tokens[full:].astype(np.int64))
-            yield rest[None, :-1], rest[None, 1:]
+        """The whole validation split, each token but the first predicted exactly once; the same every time.
+
+        Inputs and targets are (at most batch_size, context_length). A document that fits a window is read from its
+        beginning: where the last window cut it, it is read again, with IGNORED in place of the targets that have
+        been counted. Longer documents are read in windows side by side.
+        """
+        tokens, T = self._open("val"), self.context_length
+        end_of_text = self.vocab_size - 1
+        chunks = range(0, len(tokens), CHUNK)
+        ends = [start + np.flatnonzero(tokens[start : start + CHUNK] == end_of_text) for start in chunks]
+        starts = np.concatenate(([0], *ends, [len(tokens)]))  # a document is predicted from the end of the one before
+        rows: list[Tensor] = []
+        start, done = 0, 1  # where the window begins; how many tokens are predicted, or need not be
+        while done < len(tokens):
+            row = torch.full((T + 1,), IGNORED)
+            window = torch.from_numpy(tokens[start : start + T + 1].astype(np.int64))
+            row[: len(window)] = window
+            rows.append(torch.stack((row[:-1], row[1:])))
+            rows[-1][1, : done - start - 1] = IGNORED
+            done = start + len(window)
+            document = np.searchsorted(starts, done - 1, side="right") - 1  # the one that the next token is in
+            fits = starts[min(document + 1, len(starts) - 1)] - starts[document] <= T
+            start = int(starts[document]) if fits else done - 1
+            if len(rows) == self.batch_size or done == len(tokens):
+                inputs, targets = torch.stack(rows, dim=1)  # 2 × (B, T)
+                yield inputs.clamp(min=0), targets
+                rows = []
 
     def bits_per_byte(self, nats_per_token: float) -> float:
         """The validation loss in a unit that does not depend on the vocabulary."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gpt.dataset import Dataset, shuffled
+from gpt.dataset import IGNORED, Dataset, shuffled
 from gpt.errors import UserError
 
 
@@ -86,13 +86,32 @@ def test_shuffles_send_a_card_everywhere_alike():
     assert (chi_square < 160).all()  # 99 degrees of freedom: above 160 once in ten thousand
 
 
-def test_evaluation_predicts_every_validation_token_but_the_first_once(counting):
-    dataset = Dataset(counting, 16, 4)
+@pytest.mark.parametrize("lengths", [[205], [5] * 40, [3, 16, 17, 40, 2, 15, 90], [1] * 50])
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_evaluation_predicts_every_validation_token_but_the_first_once(tmp_path, lengths, batch_size):
+    val = []
+    for length in lengths:  # documents of so many tokens, 9999 being the end of text
+        val += [len(val) + i for i in range(length)] + [9999]
+    dataset = Dataset(write_folder(tmp_path / "val", range(1000), val[:-1], vocab_size=10_000), 16, batch_size)
     for _ in range(2):  # the same every time
-        targets = torch.cat([y.flatten() for _, y in dataset.evaluation_batches()])
-        inputs = torch.cat([x.flatten() for x, _ in dataset.evaluation_batches()])
-        assert targets.tolist() == list(range(1, 205))
-        assert torch.equal(inputs + 1, targets)
+        predicted = []
+        for x, y in dataset.evaluation_batches():
+            assert len(x) <= batch_size and x.shape == y.shape
+            counted = y != IGNORED
+            predicted += y[counted].tolist()
+            follows = torch.roll(x, -1, dims=1)
+            assert torch.equal(follows[:, :-1][counted[:, :-1]], y[:, :-1][counted[:, :-1]])
+        assert predicted == val[1:-1]
+
+
+def test_a_document_that_fits_the_window_is_evaluated_from_its_beginning(tmp_path):
+    val = [token for document in range(30) for token in (*range(document * 10, document * 10 + 9), 9999)]
+    dataset = Dataset(write_folder(tmp_path / "val", range(1000), val, vocab_size=10_000), 16, 4)
+    for x, y in dataset.evaluation_batches():
+        for inputs, targets in zip(x.tolist(), y.tolist(), strict=True):
+            for place, target in enumerate(targets):
+                if target not in (IGNORED, 9999):
+                    assert target - target % 10 in [*inputs[: place + 1], target]  # its document's first token
 
 
 def test_bits_per_byte_divide_all_bits_by_all_bytes(counting):

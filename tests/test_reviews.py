@@ -45,10 +45,14 @@ def opinions(text, language, difficulty):
     Also the numbers of the form and the word, to see which pairs were kept for the test.
     """
     words, found = WORDS[language], []
-    tone = {word: True for word in words.good} | {word: False for word in words.bad}
+    tone = dict.fromkeys(words.good, True) | dict.fromkeys(words.bad, False)
     tone |= dict.fromkeys(words.middling)
     for number, (template, means_it) in enumerate(statements(language, difficulty)):
-        slots = {"side": r"[\w ]+?", "word": "(?P<word>" + "|".join(map(re.escape, tone)) + ")", "person": r"\w+"}
+        slots = {
+            "side": r"[\w ]+?",
+            "word": "(?P<word>" + "|".join(map(re.escape, tone)) + ")",
+            "person": r"\w+",
+        }
         pattern = re.sub(r"\\\{(\w+)\\\}", lambda match: slots[match[1]], re.escape(template))  # noqa: B023
         if pattern.startswith(slots["side"]):
             pattern = pattern if language == "zh" else r"(?<=\. )" + pattern
@@ -70,14 +74,18 @@ def test_a_reader_finds_the_same_label(folders, language, difficulty):
             assert len(likes) == 2, text
             liked, disliked = likes.count(True), likes.count(False)
             if difficulty == "hard" or label != "neutral":
-                assert label == {(2, 0): "positive", (0, 2): "negative", (1, 1): "neutral"}[liked, disliked], text
+                assert (
+                    label == {(2, 0): "positive", (0, 2): "negative", (1, 1): "neutral"}[liked, disliked]
+                ), text
             else:
                 assert liked < 2 and disliked < 2, text
 
 
 @pytest.mark.parametrize("language, difficulty", KINDS)
 def test_no_review_is_there_twice(folders, language, difficulty):
-    texts = [text for split in ("train", "val", "test") for text in rows(folders[language, difficulty], split)[0]]
+    texts = [
+        text for split in ("train", "val", "test") for text in rows(folders[language, difficulty], split)[0]
+    ]
     assert len(set(texts)) == len(texts) == 10_000
 
 
@@ -104,7 +112,9 @@ def test_on_hard_good_and_bad_words_are_as_frequent_in_every_label(folders, lang
     forms = statements(language, "hard")
     sounds = {label: Counter() for label in LABELS}  # label -> how often a word in it sounds good, and bad
     for text, label in zip(*rows(folders[language, "hard"], "train"), strict=True):
-        sounds[label].update(likes == forms[number][1] for _, _, likes, number, _ in opinions(text, language, "hard"))
+        sounds[label].update(
+            likes == forms[number][1] for _, _, likes, number, _ in opinions(text, language, "hard")
+        )
     for label in LABELS:  # 5,333 words in each, a coin thrown for each word: four standard deviations are 146
         assert abs(sounds[label][True] - sounds[label][False]) < 2 * 146
 

@@ -1,7 +1,7 @@
 """Make the toy world's texts.
 
-    python -m data.world stories --out data/stories --megabytes 10
-    python -m data.world reviews --out data/reviews --difficulty hard
+python -m data.world stories --out data/stories --megabytes 10
+python -m data.world reviews --out data/reviews --difficulty hard
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,9 @@ class Stories:
     def run(self) -> None:
         if self.count is not None and self.megabytes is not None:
             raise UserError("--count and --megabytes both say when to stop: give one")
-        if (self.count is not None and self.count < 1) or (self.megabytes is not None and not self.megabytes > 0):
+        if (self.count is not None and self.count < 1) or (
+            self.megabytes is not None and not self.megabytes > 0
+        ):
             raise UserError("--count and --megabytes must be more than 0")
         if self.start < 0:
             raise UserError(f"--start is {self.start}: stories are numbered from 0")
@@ -79,7 +81,9 @@ class Reviews:
             raise UserError(f"--count is {self.count}: three splits of three labels take at least 30")
         for split in ("train", "val", "test"):
             if (self.out / f"{split}.csv").exists() and not self.overwrite:
-                raise UserError(f"{self.out / split}.csv exists already: choose another --out, or --overwrite it")
+                raise UserError(
+                    f"{self.out / split}.csv exists already: choose another --out, or --overwrite it"
+                )
         sizes = write_reviews(self.out, self.count, self.difficulty, self.seed, self.language)
         print(f"{self.out}: " + ", ".join(f"{split}.csv {size:,}" for split, size in sizes.items()))
 

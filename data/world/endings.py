@@ -1,7 +1,7 @@
 """How a story can end: a last sentence, and perhaps a question whose answer follows from what was told."""
 
 from data.world import places
-from data.world.events import anything, event, fact
+from data.world.draws import anything, event, fact
 from data.world.state import Contradiction
 
 

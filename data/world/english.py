@@ -3,87 +3,55 @@
 {who} may be a name or "she"; {to:him} a name or "her"; {who:her} is "her" or "his"; {noun:a} gets its article.
 """
 
-from data.world import people, places, things
+from data.world import places
+from data.world.lexicon import LEXICON
 from data.world.telling import Language
 
+# fmt: off
 FORMS = {
     # the beginning
     "hero": [
         "Once there was {species:a} called {name}, who was very {trait}.",
-        "Once upon a time, there was {trait:a} {species} named {name}.",
-        "{name} was {trait:a} little {species}.",
-        "This is the story of {name}, {trait:a} {species}.",
-        "Do you know {name}, the {trait} {species}?",
+        "Once upon a time, there was {trait:a} {species} named {name}.", "{name} was {trait:a} {species}.",
+        "This is the story of {name}, {trait:a} {species}.", "Do you know {name}, the {trait} {species}?",
     ],
-    "like": ["{who} loved {hobby}.", "{who} liked {hobby} best of all.", "What {who} liked best was {hobby}."],
+    "like": [
+        "{who} loved {hobby}.", "{who} liked {hobby} best of all.", "What {who} liked best was {hobby}.",
+    ],
     "dream": ["{who} wanted to be {job} one day.", "{who} dreamed of being {job}."],
     "go": [
-        "One {weather} {daypart}, {who} went to {place}.",
-        "{who} went to {place} one {weather} {daypart}.",
+        "One {weather} {daypart}, {who} went to {place}.", "{who} went to {place} one {weather} {daypart}.",
         "It was {weather:a} {daypart}, and {who} was {place:at}.",
         "On {weather:a} {daypart}, {who} walked to {place}.",
     ],
     "see": [
-        "On the way, {who} saw {sight}.",
-        "{who} had seen {sight} on the way.",
+        "On the way, {who} saw {sight}.", "{who} had seen {sight} on the way.",
         "{who} stopped on the way to look at {sight}.",
     ],
     "have": [
-        "{who} had {adjective:a} {noun}.",
-        "{who} was carrying {adjective:a} {noun}.",
-        "{who} had brought {adjective:a} {noun}.",
-        "{who} was looking after {adjective:a} {noun}.",
+        "{who} had {adjective:a} {noun}.", "{who} was carrying {adjective:a} {noun}.",
+        "{who} had brought {adjective:a} {noun}.", "{who} was looking after {adjective:a} {noun}.",
     ],
     "meet": [
-        "There {who} met {name}, {trait:a} {species}.",
-        "Then {who} met {trait:a} {species} called {name}.",
+        "There {who} met {name}, {trait:a} {species}.", "Then {who} met {trait:a} {species} called {name}.",
         "{trait:a} {species} was there too, and {who} said hello. It was {name}.",
     ],
     "greet": [
-        '"Hello, {to:name}!" said {who:name}.',
-        '"Good to see you, {to:name}," {who} said.',
-        "{who} smiled and waved to {to:him}.",
-        '"Shall we do something together?" {who} asked {to:him}.',
-    ],
-    "enjoy": [
-        "{who} loved {thing} very much.",
-        '"This {thing:noun} is my treasure," {who} said.',
-        "{who} took good care of {thing}.",
-    ],
-    "enjoy toy": [
-        "{who} played with {thing} for a long time.",
-        "{who} loved to play with {thing}.",
-        "{who} had great fun with {thing}.",
-    ],
-    "enjoy food": [
-        "{thing} smelled so good that {who} could hardly wait.",
-        '"What a treat this {thing:noun} will be," {who} thought.',
-    ],
-    "enjoy drink": [
-        "{who} carried {thing} with great care.",
-        '"I must not spill the {thing:noun}," {who} thought.',
-    ],
-    "enjoy clothes": [
-        "{who} was very proud of {thing}.",
-        '"This {thing:noun} suits me well," {who} said.',
+        '"Hello, {to:name}!" said {who:name}.', '"Good to see you, {to:name}," {who} said.',
+        "{who} smiled and waved to {to:him}.", '"Shall we do something together?" {who} asked {to:him}.',
     ],
     "admire": [
-        '"What a nice {thing:noun}!" {who} said.',
-        '"I like your {thing:noun}," said {who:name}.',
-        "{who} looked at {thing} with big eyes.",
-        '"Where did you get that {thing:noun}?" {who} asked.',
+        '"What a nice {thing:noun}!" {who} said.', '"I like your {thing:noun}," said {who:name}.',
+        "{who} looked at {thing} with big eyes.", '"Where did you get that {thing:noun}?" {who} asked.',
     ],
     # lost and found
     "lose": [
         "But suddenly {who} could not find {thing} anywhere.",
-        "But when {who} looked again, {thing} was gone.",
-        '"Oh no! My {thing:noun} is gone!" {who} cried.',
+        "But when {who} looked again, {thing} was gone.", '"Oh no! My {thing:noun} is gone!" {who} cried.',
         "Then {who} lost {thing}.",
     ],
     "feel": [
-        "{who} was {feeling}.",
-        "{who} felt very {feeling}.",
-        "Oh, how {feeling} {who} was!",
+        "{who} was {feeling}.", "{who} felt very {feeling}.", "Oh, how {feeling} {who} was!",
         "This made {who:him} {feeling}.",
     ],
     "search": [
@@ -107,34 +75,28 @@ FORMS = {
         '{who} smiled. "You will find the {thing:noun} {spot}."',
     ],
     "find": [
-        "At last, {who} found {thing} {spot}.",
-        "{who} looked {spot}, and there was {thing}!",
-        '"Here it is!" {who} cried, and picked {thing} up {spot}.',
+        "At last, {who} found {thing} {spot}.", "{who} looked {spot}, and there was {thing}!",
+        '"Here it is!" {who} cried. {thing} was {spot}.',
     ],
     "give": [
-        "{who} gave {thing} to {to:him}.",
-        "{who} handed {thing} to {to:him}.",
+        "{who} gave {thing} to {to:him}.", "{who} handed {thing} to {to:him}.",
         '"Here is the {thing:noun}," {who} said, and gave it to {to:him}.',
     ],
     "give_back": [
-        "{who} gave {thing} back to {to:him}.",
-        '"Here is your {thing:noun}, {to:name}," {who} said.',
+        "{who} gave {thing} back to {to:him}.", '"Here is your {thing:noun}, {to:name}," {who} said.',
         "So {who} brought {thing} back to {to:him}.",
     ],
     "thank": [
-        '"Thank you, {to:name}!" said {who:name}.',
-        '"You are so kind, {to:name}," {who} said.',
+        '"Thank you, {to:name}!" said {who:name}.', '"You are so kind, {to:name}," {who} said.',
         "{who} thanked {to:him} with a big hug.",
     ],
     # a joke
     "put": [
-        "{who} put {thing} down {spot}.",
-        "{who} left {thing} {spot}.",
+        "{who} put {thing} down {spot}.", "{who} left {thing} {spot}.",
         '"My {thing:noun} will be safe {spot}," {who} said, and left it there.',
     ],
     "leave": [
-        "Then {who} went {errand}.",
-        '"I am going {errand}," {who} said, and off {who} went.',
+        "Then {who} went {errand}.", '"I am going {errand}," {who} said, and off {who} went.',
         "{who} had to go {errand}.",
     ],
     "move": [
@@ -142,11 +104,10 @@ FORMS = {
         "While nobody was looking, {who} put {thing} {spot}.",
         '"This will be funny," {who} thought, and hid {thing} {spot}.',
     ],
-    "come_back": ["Soon {who} came back.", "After a while {who} came back.", "Then {who} returned."],
     "look_first": [
-        "First {who} looked {spot}, but {thing} was not there any more.",
-        '"I left it {spot}," {who} said, but {thing} was gone.',
-        "{who} went to get {thing} {spot}, but it had disappeared.",
+        "Soon {who} came back and looked {spot}, but {thing} was not there any more.",
+        '"I left it {spot}," {who} said after coming back, but {thing} was gone.',
+        "When {who} came back to get {thing} {spot}, it had disappeared.",
     ],
     "sorry": [
         '"I am sorry, {to:name}," {who} said.',
@@ -154,8 +115,7 @@ FORMS = {
         "{who} said sorry to {to:him}.",
     ],
     "forgive": [
-        '"That is all right, {to:name}," {who} said.',
-        "{who} was not cross with {to:him} any more.",
+        '"That is all right, {to:name}," {who} said.', "{who} was not cross with {to:him} any more.",
         '"I forgive you, {to:name}," said {who:name}.',
     ],
     # broken and mended
@@ -165,18 +125,15 @@ FORMS = {
         '"Can I look at your {thing:noun}?" {who} asked {to:him}.',
     ],
     "drop": [
-        "But {who} dropped {thing}, and it broke.",
-        "Crash! {who} let {thing} fall, and it broke.",
+        "But {who} dropped {thing}, and it broke.", "Crash! {who} let {thing} fall, and it broke.",
         "{who} was not careful enough and broke {thing}.",
     ],
     "mend": [
-        "{who} mended {thing} with {tool}.",
-        "With {tool}, {who} fixed {thing}.",
+        "{who} mended {thing} with {tool}.", "With {tool}, {who} fixed {thing}.",
         "{who} took {tool} and repaired {thing}.",
     ],
     "hide": [
-        "{who} hid {thing} {spot}.",
-        "Quickly {who} hid {thing} {spot}.",
+        "{who} hid {thing} {spot}.", "Quickly {who} hid {thing} {spot}.",
         "{who} put {thing} {spot}, where nobody would see it.",
     ],
     # wanted by two
@@ -186,19 +143,20 @@ FORMS = {
         "Without asking, {who} grabbed {thing} from {to:him}.",
     ],
     "demand": [
-        '"Give me back my {thing:noun}!" {who} said.',
-        '"That {thing:noun} is mine!" cried {who:name}.',
+        '"Give me back my {thing:noun}!" {who} said.', '"That {thing:noun} is mine!" cried {who:name}.',
         "{who} wanted {thing} back at once.",
     ],
-    "come": ["Just then {elder} came by.", "Soon {elder} came over to see what was wrong.", "Luckily {elder} was near."],
+    "come": [
+        "Just then {elder} came by.", "Soon {elder} came over to see what was wrong.",
+        "Luckily {elder} was near.",
+    ],
     "advise": [
         '"Always ask first, and then share," {who} said.',
         '"Friends should be fair to each other," said {who:name}.',
         '"Why not take turns?" {who} asked kindly.',
     ],
     "share": [
-        "Then {who} shared {thing} with {to:him}.",
-        "{who} and {to:name} took turns with {thing}.",
+        "Then {who} shared {thing} with {to:him}.", "{who} and {to:name} took turns with {thing}.",
         '"You can have a turn, {to:name}," {who} said, and they shared {thing}.',
     ],
     "share food": [
@@ -219,19 +177,29 @@ FORMS = {
     ],
     "use food": ["{who} ate {thing} up.", "{who} took a bite, and soon {thing} was all gone."],
     "use drink": ["{who} drank {thing} up.", "{who} took a long drink, and soon {thing} was empty."],
-    "use clothes": ["{who} put on {thing} and was warm again.", "Wrapped in {thing}, {who} stopped shivering."],
-    "use bedding": ["{who} lay down with {thing} for a little rest.", "{who} cuddled up with {thing} and felt much better."],
+    "use clothes": [
+        "{who} put on {thing} and was warm again.", "Wrapped in {thing}, {who} stopped shivering.",
+    ],
+    "use bedding": [
+        "{who} lay down with {thing} for a little rest.",
+        "{who} cuddled up with {thing} and felt much better.",
+    ],
     "use toy": ["{who} played with {thing} and laughed.", "With {thing}, {who} had lots of fun."],
-    "use light": ["{who} held {thing} tight and was not afraid any more.", "With {thing}, {who} felt safe even in the dark."],
+    "use light": [
+        "{who} held {thing} tight and was not afraid any more.",
+        "With {thing}, {who} felt safe even in the dark.",
+    ],
     # a birthday
     "birthday": [
         "It was the birthday of {name}, {trait:a} {species}, and {who:name} wanted to give a surprise.",
         "{who} had a friend, {name}, {trait:a} {species}, whose birthday it was.",
     ],
-    "arrive": ["Soon {who} arrived.", "At three o'clock {who} came to the party.", "Then the guest, {who:name}, was there."],
+    "arrive": [
+        "Soon {who} arrived.", "At three o'clock {who} came to the party.",
+        "Then the guest, {who:name}, was there.",
+    ],
     "wish": [
-        '"Happy birthday, {to:name}!" {who} said.',
-        '{who} sang a birthday song for {to:him}.',
+        '"Happy birthday, {to:name}!" {who} said.', "{who} sang a birthday song for {to:him}.",
         '"I have a surprise for you, {to:name}," said {who:name}.',
     ],
     "guess": [
@@ -243,31 +211,40 @@ FORMS = {
     "elder_here": ["{elder} was there too.", "There {elder} was very busy."],
     "request": [
         '"Please bring me {adjective:a} {noun} from {place}, {to:name}," {who} said. "It is {spot}."',
-        '{who} asked {to:him} to go to {place} and get {adjective:a} {noun}, which was {spot}.',
+        "{who} asked {to:him} to go to {place} and get {adjective:a} {noun}, which was {spot}.",
     ],
     "walk": ["So {who} ran to {place}.", "{who} went straight to {place}.", "Off {who} went to {place}."],
     "take": [
-        "{who} found {thing} {spot} and took it.",
-        "{who} looked {spot} and picked up {thing}.",
+        "{who} found {thing} {spot} and took it.", "{who} looked {spot} and picked up {thing}.",
         "Yes, {spot} {who} saw {thing} and took it.",
     ],
     "walk_back": ["Then {who} hurried back to {place}.", "{who} carried it all the way back to {place}."],
     # the end
     "end_treat": [
-        "Then they went home and had {treat}.",
-        "In the end, they all ate {treat} together.",
+        "Then they went home and had {treat}.", "In the end, they all ate {treat} together.",
         "That evening everyone had {treat}.",
     ],
-    "end_game": ["Then they {game} until it was time to go home.", "After that, they {game} all day long.", "They {game} and laughed."],
-    "end_friends": ["They were best friends from that day on.", "It was a day they would never forget.", "And they all went home smiling."],
-    "end_lesson_lost": ["From then on, {who} took better care of things.", "After that, {who} was more careful."],
+    "end_game": [
+        "Then they {game} until it was time to go home.", "After that, they {game} all day long.",
+        "They {game} and laughed.",
+    ],
+    "end_friends": [
+        "They were best friends from that day on.", "It was a day they would never forget.",
+        "And they all went home smiling.",
+    ],
+    "end_lesson_lost": [
+        "From then on, {who} took better care of things.", "After that, {who} was more careful.",
+    ],
     "end_lesson_sorry": ["Saying sorry makes things better.", "It is good to say sorry."],
     "end_lesson_kind": ["It feels good to help a friend.", "A friend in need is a friend indeed."],
     # a question
     "q_where": ["Where was {thing}? It was {spot}.", "Where did they find {thing}? They found it {spot}."],
     "q_finder": ["Who found {thing}? {who:name} did.", "Who found {thing}? It was {who:name}."],
     "q_holder": ["Who has {thing} now? {who:name} has it.", "Who had {thing} in the end? {who:name} did."],
-    "q_feeling": ["How did {who:name} feel in the end? {who:she} felt {feeling}.", "Was {who:name} {feeling} in the end? Yes, {who:she} was."],
+    "q_feeling": [
+        "How did {who:name} feel in the end? {who:she} felt {feeling}.",
+        "Was {who:name} {feeling} in the end? Yes, {who:she} was.",
+    ],
     "q_breaker": ["Who broke {thing}? {who:name} did."],
     "q_tool": ["What did they mend {thing} with? They used {tool}."],
     "q_needy": ["Who was {need} at first? {who:name} was."],
@@ -279,6 +256,7 @@ FORMS = {
     "q_place": ["Where did {who:name} go? {who:she} went to {place}."],
     "q_like": ["What was the {thing:noun} like? It was {adjective}."],
 }
+# fmt: on
 
 
 def inflect(argument, style, word, text):
@@ -289,32 +267,8 @@ def inflect(argument, style, word, text):
     return text
 
 
-def same(words):
-    return {word: word for word in words}
-
-
 ENGLISH = Language(
-    words={
-        "name": same(people.NAMES),
-        "elder": same(people.ELDERS),
-        "species": same(people.SPECIES),
-        "job": same(people.JOBS),
-        "hobby": same(people.HOBBIES),
-        "trait": same(people.TRAITS),
-        "feeling": same(people.MOOD_OF),
-        "noun": same(things.NOUNS),
-        "adjective": same(things.ADJECTIVES),
-        "need": same(things.NEEDS),
-        "tool": same(things.TOOLS),
-        "place": same(places.PLACES),
-        "spot": same(places.SPOTS),
-        "weather": same(places.WEATHERS),
-        "daypart": same(places.DAYPARTS),
-        "errand": same(places.ERRANDS),
-        "sight": same(places.SIGHTS),
-        "treat": same(places.TREATS),
-        "game": same(places.GAMES),
-    },
+    words={argument: {word: word for word in words} for argument, words in LEXICON.items()},
     pronouns={
         "": {"she": "she", "he": "he"},
         "him": {"she": "her", "he": "him"},

@@ -10,7 +10,7 @@ import copy
 import math
 from itertools import groupby
 
-from data.world.events import EVENTS
+from data.world.draws import EVENTS
 from data.world.people import GENDER, MOOD_OF
 from data.world.places import SPOTS
 from data.world.plots import next_steps
@@ -54,7 +54,9 @@ def after_draws(world, event, arguments, draws, then, language, known):
     options = draws[0](world, *arguments)
     options, weights = options if isinstance(options, tuple) else (options, [1] * len(options))
     total, bits = sum(weights), 0.0
-    for _, alike in groupby(sorted(zip(map(str, map(option_likeness, options)), options, weights, strict=True)), lambda o: o[0]):
+    for _, alike in groupby(
+        sorted(zip(map(str, map(option_likeness, options)), options, weights, strict=True)), lambda o: o[0]
+    ):
         alike = list(alike)
         chosen = alike[0][1]
         follow = after_draws(world, event, [*arguments, chosen], draws[1:], then, language, known)
@@ -82,7 +84,13 @@ def likeness(world):
         return MOOD_OF.get(value, "word") if value is not None else None
 
     people = [
-        (role_of[name], GENDER[name] == GENDER[world.roles["hero"]], person.place == world.place, person.place is None, person.mood)
+        (
+            role_of[name],
+            GENDER[name] == GENDER[world.roles["hero"]],
+            person.place == world.place,
+            person.place is None,
+            person.mood,
+        )
         for name, person in world.people.items()
     ]
     things = [

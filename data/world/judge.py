@@ -9,7 +9,7 @@ import math
 import re
 from typing import NamedTuple
 
-from data.world.events import EVENTS
+from data.world.draws import EVENTS
 from data.world.plots import next_steps
 from data.world.recorder import Follow, Impossible
 from data.world.state import Contradiction, World

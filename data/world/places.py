@@ -1,28 +1,33 @@
 """Where things happen: every place has four spots where a thing can lie, so no place gives a guess away.
 
-One line per place: English, English with its preposition, Chinese, Chinese with its postposition; then the spots.
+Two lines per place: English, English with its preposition, Chinese, Chinese with its postposition; the spots.
 """
 
 from data.world.people import pairs
 
 _TABLE = """
-the kitchen|in the kitchen|厨房|厨房里|under the table/桌子底下, in the cupboard/橱柜里, behind the stove/炉子后面, beside the sink/水槽旁边
-the bedroom|in the bedroom|卧室|卧室里|under the bed/床底下, in the wardrobe/衣柜里, behind the curtain/窗帘后面, beside the desk/书桌旁边
-the garden|in the garden|花园|花园里|under the apple tree/苹果树下, behind the shed/小木屋后面, in the wheelbarrow/手推车里, beside the pond/池塘边
-the park|in the park|公园|公园里|under the bench/长椅下面, behind the fountain/喷泉后面, in the bushes/灌木丛里, beside the swing/秋千旁边
-the forest|in the forest|森林|森林里|under the oak tree/橡树下, in the hollow log/空树干里, behind the big rock/大石头后面, beside the stream/小溪边
-the beach|on the beach|海滩|海滩上|under the umbrella/遮阳伞下, in the sandcastle/沙堡里, behind the dune/沙丘后面, beside the rock pool/岩石水洼边
-the school|at the school|学校|学校里|under the chair/椅子下面, in the schoolbag/书包里, behind the blackboard/黑板后面, beside the globe/地球仪旁边
-the library|in the library|图书馆|图书馆里|behind the bookshelf/书架后面, under the stairs/楼梯下面, in the reading corner/阅读角里, beside the computer/电脑旁边
-the farm|on the farm|农场|农场里|under the tractor/拖拉机底下, in the barn/谷仓里, behind the haystack/干草堆后面, beside the well/水井边
-the market|at the market|集市|集市上|under the stall/货摊底下, in the flower cart/花车里, behind the barrels/木桶后面, beside the scales/秤旁边
-the river|by the river|河边|河边|under the bridge/桥下, in the reeds/芦苇丛里, behind the willow/柳树后面, beside the jetty/栈桥旁边
-the campsite|at the campsite|营地|营地里|under the hammock/吊床底下, in the tent/帐篷里, behind the backpack/背包后面, beside the campfire/篝火旁边
+the kitchen | in the kitchen | 厨房 | 厨房里
+    under the table/桌子底下, in the cupboard/橱柜里, behind the stove/炉子后面, beside the sink/水槽旁边
+the bedroom | in the bedroom | 卧室 | 卧室里
+    under the bed/床底下, in the wardrobe/衣柜里, behind the curtain/窗帘后面, beside the desk/书桌旁边
+the garden | in the garden | 花园 | 花园里
+    under the apple tree/苹果树下, behind the shed/小木屋后面, in the wheelbarrow/手推车里, beside the pond/池塘边
+the park | in the park | 公园 | 公园里
+    under the bench/长椅下面, behind the fountain/喷泉后面, in the bushes/灌木丛里, beside the swing/秋千旁边
+the forest | in the forest | 森林 | 森林里
+    under the oak tree/橡树下, in the hollow log/空树干里, behind the big rock/大石头后面, beside the stream/小溪边
+the beach | on the beach | 海滩 | 海滩上
+    under the umbrella/遮阳伞下, in the sandcastle/沙堡里, behind the dune/沙丘后面, beside the rock pool/岩石水洼边
+the school | at the school | 学校 | 学校里
+    under the chair/椅子下面, in the schoolbag/书包里, behind the blackboard/黑板后面, beside the globe/地球仪旁边
+the farm | on the farm | 农场 | 农场里
+    under the tractor/拖拉机底下, in the barn/谷仓里, behind the haystack/干草堆后面, beside the well/水井边
 """
 
 PLACES, AT, SPOTS, SPOTS_OF = {}, {}, {}, {}
-for _line in _TABLE.strip().splitlines():
-    _place, _at, _chinese, _chinese_at, _spots = _line.split("|")
+_lines = _TABLE.strip().splitlines()
+for _names, _spots in zip(_lines[0::2], _lines[1::2], strict=True):
+    _place, _at, _chinese, _chinese_at = _names.split(" | ")
     PLACES[_place] = _chinese
     AT[_place] = (_at, _chinese_at)
     SPOTS_OF[_place] = list(pairs(_spots))
@@ -30,43 +35,54 @@ for _line in _TABLE.strip().splitlines():
 assert all(len(spots) == 4 for spots in SPOTS_OF.values()) and len(set(SPOTS.values())) == 4 * len(PLACES)
 
 WEATHERS = pairs("""
-sunny/阳光明媚的, windy/微风习习的, cloudy/多云的, warm/温暖的, cold/寒冷的, bright/晴朗的, misty/雾蒙蒙的, quiet/宁静的,
-lovely/美好的, fine/天气不错的, chilly/凉飕飕的, golden/金灿灿的, rainy/下过雨的, snowy/下过雪的, cool/凉爽的, grey/灰蒙蒙的,
-fresh/清新的, stormy/刮大风的, mild/不冷不热的, peaceful/祥和的
+sunny/阳光明媚的, windy/微风习习的, cloudy/多云的, warm/温暖的, cold/寒冷的, bright/晴朗的,
+misty/雾蒙蒙的, quiet/宁静的, lovely/美好的, fine/天气不错的, chilly/凉飕飕的, golden/金灿灿的,
+rainy/下过雨的, snowy/下过雪的, cool/凉爽的, grey/灰蒙蒙的, fresh/清新的, stormy/刮大风的,
+mild/不冷不热的, peaceful/祥和的
 """)
 DAYPARTS = pairs("morning/早晨, afternoon/下午, day/日子, evening/傍晚")
 ERRANDS = pairs("""
-home for lunch/回家吃午饭, home to fetch a coat/回家拿外套, to get some water/去打水, to wash some apples/去洗苹果,
-to buy some bread/去买面包, to feed the ducks/去喂鸭子, to help a neighbour/去帮邻居的忙, to post a card/去寄明信片,
-to pick some flowers/去摘花, to look at the clouds/去看云, to call a cousin/去给表弟打电话, to fill a bottle/去灌一瓶水,
-to visit the dentist/去看牙医, to water the plants/去浇花, to say hello to a pony/去跟小马打招呼, to watch a parade/去看游行
+home for lunch/回家吃午饭, home to fetch a coat/回家拿外套, to get some water/去打水,
+to wash some apples/去洗苹果, to buy some bread/去买面包, to feed the ducks/去喂鸭子,
+to help a neighbour/去帮邻居的忙, to post a card/去寄明信片, to pick some flowers/去摘花,
+to look at the clouds/去看云, to call a cousin/去给表弟打电话, to fill a bottle/去灌一瓶水,
+to visit the dentist/去看牙医, to water the plants/去浇花, to say hello to a pony/去跟小马打招呼,
+to watch a parade/去看游行
 """)
 SIGHTS = pairs("""
-a butterfly/一只蝴蝶, a snail/一只蜗牛, a rainbow/一道彩虹, a ladybird/一只瓢虫, a robin/一只知更鸟, a beetle/一只甲虫,
-a sparrow/一只麻雀, a spider/一只蜘蛛, a cricket/一只蟋蟀, a dragonfly/一只蜻蜓, a bumblebee/一只熊蜂, a pigeon/一只鸽子,
-a lizard/一只壁虎, a caterpillar/一条毛毛虫, an ant/一只蚂蚁, a crow/一只乌鸦, a swallow/一只燕子, a moth/一只飞蛾, a magpie/一只喜鹊,
-a dragon in the clouds/一朵像龙的云, a sleepy dog/一只打瞌睡的狗, a black hen/一只黑母鸡, a horse/一匹马, a cow/一头牛, a sheep/一只绵羊,
-a donkey/一头驴, a peacock/一只孔雀, a swan/一只天鹅, a goose/一只大鹅, a bus/一辆公共汽车, a tram/一辆电车, a bicycle/一辆自行车,
-a fire engine/一辆消防车, a balloon/一个气球, a flag/一面旗子, a statue/一座雕像, a windmill/一座风车, a church/一座教堂, a puddle/一个水坑,
-a snowman/一个雪人, a sunflower/一朵向日葵, a tulip/一朵郁金香, a violet/一朵紫罗兰, a cactus/一棵仙人掌, a clown/一个小丑,
-a policeman/一位警察, a sailor/一位水手, a singer/一位歌手, a magician/一位魔术师, a juggler/一位杂耍艺人, a painter/一位画家,
-a doctor/一位医生, a postman/一位邮递员, a shadow/一个影子, a feather in the air/一片飘着的羽毛, a parrot/一只鹦鹉, a seagull/一只海鸥,
-a woodpecker/一只啄木鸟, a heron/一只苍鹭, a toad/一只蟾蜍, a worm/一条蚯蚓, a bat/一只蝙蝠, a weasel/一只黄鼠狼, a camel/一头骆驼
+a butterfly/一只蝴蝶, a snail/一只蜗牛, a rainbow/一道彩虹, a ladybird/一只瓢虫, a robin/一只知更鸟,
+a beetle/一只甲虫, a sparrow/一只麻雀, a spider/一只蜘蛛, a cricket/一只蟋蟀, a dragonfly/一只蜻蜓,
+a bumblebee/一只熊蜂, a pigeon/一只鸽子, a lizard/一只壁虎, a caterpillar/一条毛毛虫, an ant/一只蚂蚁,
+a crow/一只乌鸦, a swallow/一只燕子, a moth/一只飞蛾, a magpie/一只喜鹊,
+a dragon in the clouds/一朵像龙的云, a sleepy dog/一只打瞌睡的狗, a black hen/一只黑母鸡,
+a horse/一匹马, a cow/一头牛, a sheep/一只绵羊, a donkey/一头驴, a peacock/一只孔雀, a swan/一只天鹅,
+a goose/一只大鹅, a bus/一辆公共汽车, a tram/一辆电车, a bicycle/一辆自行车, a fire engine/一辆消防车,
+a balloon/一个气球, a flag/一面旗子, a statue/一座雕像, a windmill/一座风车, a church/一座教堂,
+a puddle/一个水坑, a snowman/一个雪人, a sunflower/一朵向日葵, a tulip/一朵郁金香, a violet/一朵紫罗兰,
+a cactus/一棵仙人掌, a clown/一个小丑, a policeman/一位警察, a sailor/一位水手, a singer/一位歌手,
+a magician/一位魔术师, a juggler/一位杂耍艺人, a painter/一位画家, a doctor/一位医生,
+a postman/一位邮递员, a shadow/一个影子, a feather in the air/一片飘着的羽毛, a parrot/一只鹦鹉,
+a seagull/一只海鸥, a woodpecker/一只啄木鸟, a heron/一只苍鹭, a toad/一只蟾蜍, a worm/一条蚯蚓,
+a bat/一只蝙蝠, a weasel/一只黄鼠狼, a camel/一头骆驼
 """)
 TREATS = pairs("""
-noodles/面条, dumplings/饺子, strawberries/草莓, popcorn/爆米花, corn/玉米, rice cakes/年糕, grapes/葡萄, cherries/樱桃,
-toast/烤面包, chocolate/巧克力, pudding/布丁, ice cream/冰淇淋, potatoes/土豆, roasted nuts/炒坚果, meatballs/肉丸子, honey/蜂蜜,
-salad/沙拉, pasta/意大利面, fried rice/炒饭, beans/豆子, omelettes/煎蛋卷, cheese/奶酪, tomatoes/西红柿, raspberries/树莓,
-blueberries/蓝莓, oranges/橘子, lemons/柠檬糖, watermelon/西瓜, pineapple/菠萝, coconut/椰子, jelly/果冻, waffles/华夫饼,
-doughnuts/甜甜圈, biscuits/苏打饼, crackers/薄脆饼, yoghurt/酸奶, curry/咖喱饭, tofu/豆腐, mushrooms/蘑菇, spinach/菠菜,
-peas/豌豆, walnuts/核桃, raisins/葡萄干, gingerbread/姜饼, lollipops/棒棒糖, plums/李子, mangoes/芒果, buns with jam/果酱面包
+noodles/面条, dumplings/饺子, strawberries/草莓, popcorn/爆米花, corn/玉米, rice cakes/年糕,
+grapes/葡萄, cherries/樱桃, toast/烤面包, chocolate/巧克力, pudding/布丁, ice cream/冰淇淋,
+potatoes/土豆, roasted nuts/炒坚果, meatballs/肉丸子, honey/蜂蜜, salad/沙拉, pasta/意大利面,
+fried rice/炒饭, beans/豆子, omelettes/煎蛋卷, cheese/奶酪, tomatoes/西红柿, raspberries/树莓,
+blueberries/蓝莓, oranges/橘子, lemons/柠檬糖, watermelon/西瓜, pineapple/菠萝, coconut/椰子,
+jelly/果冻, waffles/华夫饼, doughnuts/甜甜圈, biscuits/苏打饼, crackers/薄脆饼, yoghurt/酸奶,
+curry/咖喱饭, tofu/豆腐, mushrooms/蘑菇, spinach/菠菜, peas/豌豆, walnuts/核桃, raisins/葡萄干,
+gingerbread/姜饼, lollipops/棒棒糖, plums/李子, mangoes/芒果, buns with jam/果酱面包
 """)
 GAMES = pairs("""
-played hide-and-seek/捉迷藏, danced/跳舞, sang songs/唱歌, climbed trees/爬树, jumped in puddles/踩水坑, told jokes/讲笑话,
-drew pictures/画画, built a den/搭小窝, skipped stones/打水漂, ran races/赛跑, rolled down the hill/滚草坡, counted the stars/数星星,
-made paper planes/折纸飞机, chased bubbles/追泡泡, read stories/读故事, played football/踢足球, played chess/下棋,
-blew dandelions/吹蒲公英, acted out a play/演小戏, hopped like frogs/学青蛙跳, whistled tunes/吹口哨, solved riddles/猜谜语,
-watched the clouds/看云, threw snowballs/打雪仗, dug for treasure/挖宝藏, made daisy chains/编花环, looked for insects/找昆虫,
-flew balloons/放气球, played the piano/弹钢琴, baked biscuits/烤饼干, learned a poem/背诗, did magic tricks/变魔术, pretended to be pirates/扮海盗,
+played hide-and-seek/捉迷藏, danced/跳舞, sang songs/唱歌, climbed trees/爬树, jumped in puddles/踩水坑,
+told jokes/讲笑话, drew pictures/画画, built a den/搭小窝, skipped stones/打水漂, ran races/赛跑,
+rolled down the hill/滚草坡, counted the stars/数星星, made paper planes/折纸飞机,
+chased bubbles/追泡泡, read stories/读故事, played football/踢足球, played chess/下棋,
+blew dandelions/吹蒲公英, acted out a play/演小戏, hopped like frogs/学青蛙跳, whistled tunes/吹口哨,
+solved riddles/猜谜语, watched the clouds/看云, threw snowballs/打雪仗, dug for treasure/挖宝藏,
+made daisy chains/编花环, looked for insects/找昆虫, flew balloons/放气球, played the piano/弹钢琴,
+baked biscuits/烤饼干, learned a poem/背诗, did magic tricks/变魔术, pretended to be pirates/扮海盗,
 juggled lemons/抛柠檬, spun round and round/转圈圈, practised handstands/练倒立
 """)

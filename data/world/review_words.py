@@ -19,17 +19,32 @@ class ReviewWords:
     gap: str  # between two sentences
 
 
+def words(text):
+    return text.split()
+
+
 ENGLISH = ReviewWords(
-    good="""wonderful great lovely charming delightful brilliant excellent superb pleasant amazing perfect marvellous
-        beautiful splendid fantastic nice""".split(),
-    bad="""awful terrible dreadful horrible boring poor ugly disappointing bad dull unpleasant dreary hopeless
-        miserable nasty weak""".split(),
-    middling="okay average ordinary middling passable fair so-so usual".split(),
-    people="brother sister friend uncle aunt cousin teacher neighbour grandfather grandmother".split(),
-    dish="noodles dumplings pancakes pies sandwiches potatoes strawberries waffles muffins cherries".split(),
-    toy="kite ball doll drum robot train boat puzzle rocket truck dinosaur scooter wagon guitar".split(),
-    company=["with my family", "with a friend", "on my own", "with my class", "with my cousins", "with our neighbours"],
-    day="Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split(),
+    good=words("""
+        wonderful great lovely charming delightful brilliant excellent superb pleasant amazing perfect
+        marvellous beautiful splendid fantastic nice
+    """),
+    bad=words("""
+        awful terrible dreadful horrible boring poor ugly disappointing bad dull unpleasant dreary
+        hopeless miserable nasty weak
+    """),
+    middling=words("okay average ordinary middling passable fair so-so usual"),
+    people=words("brother sister friend uncle aunt cousin teacher neighbour grandfather grandmother"),
+    dish=words("noodles dumplings pancakes pies sandwiches potatoes strawberries waffles muffins cherries"),
+    toy=words("kite ball doll drum robot train boat puzzle rocket truck dinosaur scooter wagon guitar"),
+    company=[
+        "with my family",
+        "with a friend",
+        "on my own",
+        "with my class",
+        "with my cousins",
+        "with our neighbours",
+    ],
+    day=words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday"),
     topics={
         "film": (
             [
@@ -99,14 +114,22 @@ ENGLISH = ReviewWords(
 )
 
 CHINESE = ReviewWords(
-    good="很棒 很出色 很美妙 很迷人 很完美 很精彩 很讨人喜欢 很了不起 很美好 很舒服 很有意思 很优秀 很动人 很让人满意 很不错 很好".split(),
-    bad="很糟糕 很差劲 很难看 很无聊 很可怕 很讨厌 很乏味 很失败 很让人失望 很没劲 很糟 很粗糙 很别扭 很烦人 很差 很沉闷".split(),
-    middling="一般 普通 平平常常 马马虎虎 还过得去 不好也不坏 中规中矩 没什么特别".split(),
-    people="哥哥 姐姐 弟弟 妹妹 朋友 叔叔 阿姨 表哥 老师 邻居 爷爷 奶奶".split(),
-    dish="面条 饺子 煎饼 馅饼 三明治 土豆 草莓 松饼 包子 樱桃".split(),
-    toy="风筝 皮球 布娃娃 小鼓 机器人 小火车 小船 拼图 玩具火箭 玩具卡车 玩具恐龙 滑板车 小推车 小吉他".split(),
-    company="和家人 和朋友 一个人 和全班同学 和表弟 和邻居".split(),
-    day="星期一 星期二 星期三 星期四 星期五 星期六 星期天".split(),
+    good=words("""
+        很棒 很出色 很美妙 很迷人 很完美 很精彩 很讨人喜欢 很了不起 很美好 很舒服 很有意思 很优秀
+        很动人 很让人满意 很不错 很好
+    """),
+    bad=words("""
+        很糟糕 很差劲 很难看 很无聊 很可怕 很讨厌 很乏味 很失败 很让人失望 很没劲 很糟 很粗糙 很别扭
+        很烦人 很差 很沉闷
+    """),
+    middling=words("一般 普通 平平常常 马马虎虎 还过得去 不好也不坏 中规中矩 没什么特别"),
+    people=words("哥哥 姐姐 弟弟 妹妹 朋友 叔叔 阿姨 表哥 老师 邻居 爷爷 奶奶"),
+    dish=words("面条 饺子 煎饼 馅饼 三明治 土豆 草莓 松饼 包子 樱桃"),
+    toy=words(
+        "风筝 皮球 布娃娃 小鼓 机器人 小火车 小船 拼图 玩具火箭 玩具卡车 玩具恐龙 滑板车 小推车 小吉他"
+    ),
+    company=words("和家人 和朋友 一个人 和全班同学 和表弟 和邻居"),
+    day=words("星期一 星期二 星期三 星期四 星期五 星期六 星期天"),
     topics={
         "film": (
             [
@@ -118,15 +141,30 @@ CHINESE = ReviewWords(
             ["故事", "音乐", "结尾", "歌声", "开头", "舞蹈"],
         ),
         "meal": (
-            ["{day}，我{company}吃了{dish}。", "晚饭我们吃了{dish}。", "{day}，我去外面吃了{dish}。", "我{company}去吃了一顿饭。"],
+            [
+                "{day}，我{company}吃了{dish}。",
+                "晚饭我们吃了{dish}。",
+                "{day}，我去外面吃了{dish}。",
+                "我{company}去吃了一顿饭。",
+            ],
             ["饭菜", "服务", "味道", "汤", "点心", "环境"],
         ),
         "toy": (
-            ["{day}，我得到了一个新玩具：{toy}。", "我们买了{toy}过节。", "生日那天，我收到了{toy}。", "我{company}一起玩了{toy}。"],
+            [
+                "{day}，我得到了一个新玩具：{toy}。",
+                "我们买了{toy}过节。",
+                "生日那天，我收到了{toy}。",
+                "我{company}一起玩了{toy}。",
+            ],
             ["颜色", "形状", "声音", "包装", "样子", "手感"],
         ),
         "place": (
-            ["{day}，我去了{place}。", "我{company}在新公园待了一天。", "我{company}去了{place}。", "上个{day}，我们去{place}玩。"],
+            [
+                "{day}，我去了{place}。",
+                "我{company}在新公园待了一天。",
+                "我{company}去了{place}。",
+                "上个{day}，我们去{place}玩。",
+            ],
             ["风景", "小路", "空气", "吃的", "音乐", "游乐设施"],
         ),
     },

@@ -50,7 +50,9 @@ def make_review(chooser, language, difficulty, label, in_test):
             form, word = chooser.choose(range(len(forms))), chooser.choose(words.middling)
         else:
             sounds_good = likes if difficulty == "easy" else chooser.choose([True, False])
-            form = chooser.choose([i for i, (_, means_it) in enumerate(forms) if means_it == (sounds_good == likes)])
+            form = chooser.choose(
+                [i for i, (_, means_it) in enumerate(forms) if means_it == (sounds_good == likes)]
+            )
             vocabulary = words.good if sounds_good else words.bad
             new = in_test and number == 0
             word = chooser.choose([w for i, w in enumerate(vocabulary) if is_held_out(form, i) == new])

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from data.world.chinese import CHINESE
+from data.world.draws import EVENTS
 from data.world.english import ENGLISH
-from data.world.events import EVENTS
 from data.world.people import GENDER
 from data.world.plots import next_steps
 from data.world.recorder import Draw

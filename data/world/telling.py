@@ -75,7 +75,9 @@ class Language:
     def _form(self, event, kind, index, template):
         pieces = re.split(r"\{(\w+)(?::(\w+))?\}", template)
         literals, slots, pattern = pieces[0::3], [], re.escape(pieces[0])
-        for argument, style, before, after in zip(pieces[1::3], pieces[2::3], literals, literals[1:], strict=False):
+        for argument, style, before, after in zip(
+            pieces[1::3], pieces[2::3], literals, literals[1:], strict=False
+        ):
             slot = self._slot(argument, style or "", before == "" or before.endswith((". ", "? ", "! ")))
             slots.append(slot)
             pattern += f"({slot.pattern}){re.escape(after)}"

@@ -51,12 +51,14 @@ def write_stories(
     totals["bits"] = round(totals["bits"], 3)
     totals["bits_per_byte"] = round(totals["bits"] / totals["bytes"], 6)
     partial.replace(out)
-    out.with_suffix(".entropy.json").write_text(json.dumps(totals, indent=1) + "\n", encoding="utf-8", newline="\n")
+    out.with_suffix(".entropy.json").write_text(
+        json.dumps(totals, indent=1) + "\n", encoding="utf-8", newline="\n"
+    )
     return totals
 
 
 def made_in_parallel(seed, language, start, count, processes) -> Iterator[tuple[str, float]]:
-    """(text, bits) of the stories in their order, without end if `count` is None; the caller stops when it has enough."""
+    """(text, bits) of the stories in their order; the caller stops when it has enough."""
     blocks = itertools.count(start, BLOCK)
     processes = processes or os.cpu_count() or 1
     if processes == 1 or (count is not None and count <= BLOCK):

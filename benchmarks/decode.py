@@ -1,0 +1,109 @@
+"""How many tokens a second: this project and `transformers.generate`, side by side on identical weights.
+
+    python -m benchmarks.decode
+    python -m benchmarks.decode --threads 1 --rounds 9 --models small
+
+The contenders take turns, so that whatever else the machine does disturbs all of them; the table gives medians. The
+memory's read bandwidth is measured in the same turns: every weight is read once for a token, so bandwidth divided
+by the size of the weights is a speed that no program can exceed (where the weights do not fit the CPU's cache).
+Greedy decoding of one sequence. The weights are random; the two texts are checked to be the same.
+"""
+
+import copy
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import tyro
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from gpt.errors import parse, run_main
+from gpt.generate import generate
+from gpt.huggingface import config_to_hf, weights_to_hf
+from gpt.model import GPT, GPTConfig
+from gpt.quantize import quantize_int8
+
+MODELS = {
+    "small": ("4 layers, 128 wide, 0.8M", GPTConfig(65, 256, 4, 4, 128), 200),
+    "medium": ("6 layers, 384 wide, 10.7M", GPTConfig(65, 256, 6, 6, 384), 200),
+    "gpt2": ("GPT-2, 124M", GPTConfig(50257, 1024, 12, 12, 768), 40),
+}
+PROMPT = [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@dataclass(frozen=True)
+class DecodeConfig:
+    models: tuple[str, ...] = tuple(MODELS)
+    """which of small, medium, gpt2"""
+    rounds: int = 7
+    """turns of each contender; the median counts"""
+    threads: int | None = None
+    """CPU threads; by default one for each core"""
+
+
+def hf_twin(model: GPT) -> GPT2LMHeadModel:
+    """The same weights in `transformers`."""
+    twin = GPT2LMHeadModel(GPT2Config(**config_to_hf(model.config, end_of_text=0)))
+    twin.load_state_dict(weights_to_hf(model.state_dict(), model.config), strict=False)
+    twin.tie_weights()
+    twin.generation_config.eos_token_id = None  # random weights may say it: go on
+    return twin.eval()
+
+
+def timed(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def size(model: GPT) -> int:
+    """Bytes of weights read for a token: all but the positions; the tied matrix once, for the head."""
+    tensors = {t.data_ptr(): t for t in (*model.parameters(), *model.buffers())}
+    return sum(t.numel() * t.element_size() for t in tensors.values()) - model.transformer.wpe.weight.numel() * 4
+
+
+def main() -> None:
+    config = parse(lambda: tyro.cli(DecodeConfig, description=__doc__))
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load average {os.getloadavg()[0]:.1f}\n")
+    print("| model | tokens/s: this project | transformers | ratio | bandwidth allows | of it | read bandwidth |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    block = torch.randn(64 * 2**20)  # 256 MiB: more than most caches hold
+    for name in config.models:
+        title, shape, n = MODELS[name]
+        torch.manual_seed(0)
+        model = GPT(shape).eval()
+        quantized = copy.deepcopy(model)
+        quantize_int8(quantized)
+        twin = hf_twin(model)
+        prompt = torch.tensor([PROMPT])
+        settings = {"max_new_tokens": n, "do_sample": False, "pad_token_id": 0}
+        settings["attention_mask"] = torch.ones_like(prompt)
+        theirs = twin.generate(prompt, **settings)[0, len(PROMPT) :].tolist()
+        assert list(generate(model, PROMPT, n, temperature=0)) == theirs, "the two programs disagree"
+        contenders = {
+            "ours": lambda model=model, n=n: list(generate(model, PROMPT, n, temperature=0)),
+            "int8": lambda model=quantized, n=n: list(generate(model, PROMPT, n, temperature=0)),
+            "theirs": lambda twin=twin, prompt=prompt, settings=settings: twin.generate(prompt, **settings),
+            "read": lambda: [block.sum() for _ in range(4)],
+        }
+        seconds = {key: [] for key in contenders}
+        for _ in range(config.rounds):
+            for key, run in contenders.items():
+                seconds[key].append(timed(run))
+        median = {key: statistics.median(times) for key, times in seconds.items()}
+        bandwidth = 4 * block.numel() * block.element_size() / median["read"]  # bytes a second
+        for key, label, which in (("ours", title, model), ("int8", f"{title}, int8", quantized)):
+            allowed = bandwidth / size(which)
+            big = size(which) > 100 * 2**20  # smaller ones stay in a cache, where this bound says nothing
+            bound = f"{allowed:,.0f} | {n / median[key] / allowed:.0%}" if big else "– | –"
+            speeds = f"{n / median[key]:,.0f} | {n / median['theirs']:,.0f} | {median['theirs'] / median[key]:.2f}"
+            print(f"| {label} | {speeds} | {bound} | {bandwidth / 1e9:.1f} GB/s |", flush=True)
+
+
+if __name__ == "__main__":
+    run_main(main)

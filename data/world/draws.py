@@ -1,0 +1,64 @@
+"""The register of events, and what each can draw from when a story is made."""
+
+import inspect
+
+from data.world import people, places, things
+from data.world.people import GENDER
+
+EVENTS = {}  # name -> (function, names of its arguments, draws for the last of them)
+
+
+def event(*draws):
+    def register(function):
+        EVENTS[function.__name__] = (function, list(inspect.signature(function).parameters)[1:], draws)
+        return function
+
+    return register
+
+
+def anything(words):
+    words = list(words)
+    return lambda world, *chosen: words
+
+
+def new_name(world, *chosen):
+    return [name for name in people.NAMES if name not in world.people]
+
+
+def species_for(world, *chosen):
+    """Half of all characters are children, half are animals. The name comes just before."""
+    child = "girl" if GENDER[chosen[-1]] == "she" else "boy"
+    return [child, *people.ANIMALS], [len(people.ANIMALS)] + [1] * len(people.ANIMALS)
+
+
+def new_noun(world, *chosen):
+    return [noun for noun in things.NOUNS if noun not in world.things]
+
+
+def adjective_for(world, *chosen):
+    return things.ADJECTIVES_OF[things.KIND_OF[chosen[-1]]]
+
+
+def spot_of(world, who, noun, *chosen):
+    """Where the thing is; where it may be, if nobody knows yet."""
+    thing = world.things[noun]
+    return [thing.where] if thing.where else spots_left(world, who, noun)
+
+
+def spots_left(world, who, noun, *chosen):
+    """The spots where the thing is not, as far as anyone has told."""
+    thing = world.things[noun]
+    spots = places.SPOTS_OF[world.people[who].place]
+    return [spot for spot in spots if spot not in thing.not_there and spot != thing.where]
+
+
+def fact(name):
+    return lambda world, *chosen: [world.facts[name]]
+
+
+def feeling_of(world, who):
+    return list(people.FEELINGS[world.people[who].mood])
+
+
+def other_place(world, *chosen):
+    return [place for place in places.PLACES if place != world.place]

@@ -1,0 +1,144 @@
+"""A look inside: what a model attends to, what each layer would already say, and how it pictures its tokens.
+
+Everything here takes a model and token ids and returns tensors, for notebooks; plots.py draws them.
+
+Shapes at the ends of lines: L layers, nh heads, T tokens, C channels, V vocabulary.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gpt.errors import UserError
+from gpt.model import GPT, later_places, rotate
+
+
+@torch.no_grad()
+def trace(model: GPT, tokens: list[int]) -> tuple[Tensor, Tensor]:
+    """Read a text and write down what happens inside: the residual stream (L + 1, T, C), before the first block and
+    after each, and the attention weights (L, nh, T, T), row t saying where token t looks."""
+    states, products = [], []
+    handles = [model.transformer.h[0].register_forward_pre_hook(lambda _, inputs: states.append(inputs[0][0]))]
+    for block in model.transformer.h:
+        handles.append(block.register_forward_hook(lambda _, inputs, output: states.append(output[0])))
+        handles.append(block.attn.c_attn.register_forward_hook(lambda _, inputs, output: products.append(output[0])))
+    try:
+        model(torch.tensor([tokens], device=model.transformer.ln_f.weight.device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    T, config = len(tokens), model.config
+    weights = []
+    for qkv in products:  # (T, 3 C)
+        q, k, _ = qkv.view(T, 3, config.n_head, config.head_size).permute(1, 2, 0, 3)  # 3 × (nh, T, hs)
+        if config.position == "rotary":
+            q, k = (rotate(x, model.transformer.cos[:T], model.transformer.sin[:T]) for x in (q, k))
+        scores = q @ k.transpose(-2, -1) / config.head_size**0.5  # (nh, T, T)
+        weights.append(scores.masked_fill(later_places(q[None], k[None]), float("-inf")).softmax(-1))
+    return torch.stack(states), torch.stack(weights)
+
+
+def previous_token_score(model: GPT, tokens: list[int]) -> Tensor:
+    """(L, nh): how much of its attention a head gives to the token just before, averaged over a text."""
+    _, weights = trace(model, tokens)
+    return weights.diagonal(-1, -2, -1).mean(-1)
+
+
+def induction_score(model: GPT, num_texts: int = 8, seed: int = 0) -> Tensor:
+    """(L, nh): how much of its attention a head gives to what came after this token the last time.
+
+    Random tokens, then the same ones again: whoever looks from the second A of "A B ... A" at B repeats patterns,
+    whatever they mean (Olsson et al. 2022, "In-context Learning and Induction Heads"). 1 is all of it; attending
+    evenly gives about 1/T. The random texts are drawn from `seed`, each half a context long.
+    """
+    half = model.config.context_length // 2
+    generator = torch.Generator().manual_seed(seed)
+    total = 0
+    for _ in range(num_texts):
+        once = torch.randint(0, model.config.vocab_size, (half,), generator=generator).tolist()
+        _, weights = trace(model, once + once)
+        total = total + weights.diagonal(1 - half, -2, -1).mean(-1)  # from place half + i to place i + 1
+    return total / num_texts
+
+
+@torch.no_grad()
+def logit_lens(model: GPT, tokens: list[int]) -> Tensor:
+    """(L + 1, T, V) log-probabilities: what the model would say if its last layer were the first, second, ...
+
+    Each layer's stream goes through the final norm and the head ("interpreting GPT: the logit lens", nostalgebraist
+    2020). Entry 0 is the embedding alone, the last one is the model's own answer.
+    """
+    states, _ = trace(model, tokens)
+    return model.lm_head(model.transformer.ln_f(states)).float().log_softmax(-1)
+
+
+def sure_from(logprobs: Tensor) -> Tensor:
+    """(L + 1, T, V) of the logit lens -> (T,): the layer from which on the likeliest token stays what it is."""
+    says = logprobs.argmax(-1)  # (L + 1, T)
+    agrees = (says == says[-1]).int().flip(0).cumprod(0)  # 1 from the top down, as long as it is the final answer
+    return logprobs.size(0) - agrees.sum(0)
+
+
+def loss_per_layer(model: GPT, tokens: list[int]) -> list[float]:
+    """Nats per token on a text, for an exit after each layer (entry 0: after none), read a context at a time."""
+    T = model.config.context_length
+    total = torch.zeros(len(model.transformer.h) + 1)
+    for start in range(0, len(tokens) - 1, T):
+        window = tokens[start : start + T + 1]
+        logprobs = logit_lens(model, window[:-1])  # (L + 1, T, V)
+        total -= logprobs[:, torch.arange(len(window) - 1), window[1:]].sum(-1).cpu()
+    return (total / (len(tokens) - 1)).tolist()
+
+
+def exit_after(model: GPT, layer: int) -> None:
+    """Let the model speak after its first `layer` blocks, in place: those above are taken away."""
+    if not 1 <= layer <= len(model.transformer.h):
+        raise UserError(f"the exit layer is {layer}, but the model has {len(model.transformer.h)} layers, from 1 up")
+    model.transformer.h = model.transformer.h[:layer]
+
+
+@torch.no_grad()
+def nearest_tokens(model: GPT, token: int, k: int = 10) -> list[tuple[int, float]]:
+    """The k other tokens whose embeddings point most nearly the same way, with the cosine, nearest first."""
+    embeddings = F.normalize(model.transformer.wte.weight, dim=-1)  # (V, C)
+    cosine = embeddings @ embeddings[token]  # (V,)
+    cosine[token] = -2.0
+    values, tokens = cosine.topk(min(k, len(cosine) - 1))
+    return list(zip(tokens.tolist(), values.tolist(), strict=True))
+
+
+@torch.no_grad()
+def position_similarity(model: GPT) -> Tensor:
+    """(context, context): how alike two places are to the model, 1 on the diagonal.
+
+    Learned positions: the cosine of their vectors. Rotary ones: that of a vector turned to either place, on average.
+    """
+    if model.config.position == "learned":
+        places = F.normalize(model.transformer.wpe.weight, dim=-1)
+        return places @ places.T
+    cos, sin = model.transformer.cos, model.transformer.sin  # (context, hs/2)
+    return (cos @ cos.T + sin @ sin.T) / cos.size(-1)
+
+
+def gradient_times_input(embedding: nn.Embedding, score: Callable[[], Tensor]) -> Tensor:
+    """How much each token moved a decision: the gradient of the score by the token's embedding, times the embedding.
+
+    `score` runs a model over a text of T tokens, on top of `embedding` (its `transformer.wte`), and returns a scalar,
+    say the difference of two logits. Returns (T,): what the score would lose, to first order, if the
+    token's embedding were 0 (Shrikumar et al. 2017, "Not Just a Black Box", section 2).
+    """
+    inputs: list[Tensor] = []
+
+    def keep(_: nn.Module, arguments: tuple, output: Tensor) -> Tensor:
+        inputs.append(output.detach().requires_grad_())
+        return inputs[0]
+
+    handle = embedding.register_forward_hook(keep)
+    try:
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(score(), inputs)  # (1, T, C)
+    finally:
+        handle.remove()
+    return (gradient * inputs[0]).detach().sum(-1)[0]

@@ -1,0 +1,170 @@
+"""The pictures of a look inside. Each function draws what interpret.py found and writes one PNG."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")  # draw to files, also where there is no screen
+import matplotlib.pyplot as plt
+from matplotlib.transforms import IdentityTransform
+from torch import Tensor
+
+from gpt.plots import INK, VALIDATION
+
+DPI = 150
+GREY = (0.92, 0.92, 0.92, 1.0)
+
+
+def label(token: str) -> str:
+    """A token as a label: white space made visible, and no sign that matplotlib would take for mathematics."""
+    return token.replace("\n", "⏎").replace("\t", "→").replace(" ", "·").replace("$", r"\$")
+
+
+def ink_on(colour: tuple[float, float, float, float]) -> str:
+    """Black or white, whichever can be read on this colour."""
+    red, green, blue, _ = colour
+    return "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else INK
+
+
+def coloured_text(
+    tokens: list[str],
+    values: list[float | None],
+    limits: tuple[float, float],
+    colours: str,
+    scale: str,
+    title: str,
+    path: Path,
+) -> None:
+    """A text with every token on a colour that stands for its value, or grey for None; `scale` says what the
+    values are."""
+    figure = plt.figure(figsize=(10, 3), dpi=DPI)
+    colour_of, norm = plt.get_cmap(colours), plt.Normalize(*limits)
+    margin, line, pad = 0.3 * DPI, 0.3 * DPI, 0.04 * DPI  # in pixels
+    placed, x, row = [], margin, 0
+    for token, value in zip(tokens, values, strict=True):
+        colour = GREY if value is None else colour_of(norm(value))
+        drawn = figure.text(0, 0, label(token), fontsize=12, family="monospace", color=ink_on(colour), va="center")
+        drawn.set(transform=IdentityTransform(), bbox={"facecolor": colour, "edgecolor": "none", "pad": pad * 72 / DPI})
+        width = drawn.get_window_extent().width
+        if x + width > figure.bbox.width - margin:
+            x, row = margin, row + 1
+        placed.append((drawn, x, row))
+        x += width + 2 * pad
+        if token.endswith("\n"):
+            x, row = margin, row + 1
+    height = 0.85 * DPI + (placed[-1][2] + 1) * line
+    figure.set_size_inches(10, height / DPI)
+    for drawn, x, row in placed:
+        drawn.set_position((x, height - 0.75 * DPI - row * line))
+    figure.text(margin, height - 0.3 * DPI, title, fontsize=13, color=INK, va="center", transform=IdentityTransform())
+    axes = figure.add_axes((0.68, 1 - 0.38 * DPI / height, 0.28, 0.09 * DPI / height))
+    bar = figure.colorbar(plt.cm.ScalarMappable(norm, colour_of), cax=axes, orientation="horizontal")
+    bar.outline.set_visible(False)
+    axes.tick_params(labelsize=8)
+    axes.set_title(scale, fontsize=9, color=INK, pad=3)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def token_table(
+    columns: list[str],
+    cells: list[list[str]],
+    values: Tensor,
+    rows: list[str],
+    marks: Tensor,
+    scale: str,
+    title: str,
+    path: Path,
+) -> None:
+    """A table of tokens with their probabilities as colours: `cells` and `values` (R, T), one column for each token
+    of a text (`columns`), one row for each of `rows`. Cells that are true in `marks` (R, T) get a frame."""
+    R, T = values.shape
+    figure, axes = plt.subplots(figsize=(1.6 + 0.78 * T, 1.5 + 0.36 * R), dpi=DPI, layout="constrained")
+    image = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for r in range(R):
+        for t in range(T):
+            colour = image.cmap(image.norm(float(values[r, t])))
+            axes.text(t, r, label(cells[r][t])[:9], ha="center", va="center", fontsize=8, color=ink_on(colour))
+            if marks[r, t]:
+                axes.add_patch(
+                    plt.Rectangle((t - 0.47, r - 0.45), 0.94, 0.9, fill=False, color="#b5442e", linewidth=1.6)
+                )
+    axes.set_xticks(range(T), [label(token) for token in columns], fontsize=9, rotation=30)
+    axes.set_yticks(range(R), rows, fontsize=9)
+    axes.tick_params(length=0)
+    axes.set_title(title, fontsize=12, color=INK, loc="left")
+    axes.spines[:].set_visible(False)
+    figure.colorbar(image, label=scale, pad=0.01, aspect=12)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def attention_maps(weights: Tensor, tokens: list[str], titles: list[list[str]], title: str, path: Path) -> None:
+    """Every head of every layer: weights (L, nh, T, T); row t is where token t looks. `titles` names the heads."""
+    L, heads, T, _ = weights.shape
+    figure, grid = plt.subplots(
+        L, heads, figsize=(2.5 * heads + 0.8, 2.6 * L + 0.9), dpi=100, squeeze=False, sharex=True, sharey=True,
+        layout="constrained",
+    )  # fmt: skip
+    names = [label(token) for token in tokens]
+    for layer in range(L):
+        for head in range(heads):
+            axes = grid[layer][head]
+            # The square root shows weak attention too: a weight of 0.04 is a fifth of the way to the darkest.
+            axes.imshow(weights[layer, head].sqrt(), cmap="Blues", vmin=0, vmax=1)
+            axes.set_title(titles[layer][head], fontsize=9, color=INK)
+            axes.set_xticks(range(T), names, fontsize=8, rotation=90, family="monospace")
+            axes.set_yticks(range(T), names, fontsize=8, family="monospace")
+            axes.tick_params(length=0)
+            axes.spines[:].set_color("#cccccc")
+    figure.suptitle(title, fontsize=13, color=INK)
+    figure.supylabel("the token that looks", fontsize=10)
+    figure.supxlabel("where it looks (darker: more attention; shades are square roots)", fontsize=10)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def head_scores(scores: dict[str, Tensor], title: str, path: Path) -> None:
+    """A heat map for each named score (L, nh), side by side, with the numbers."""
+    L, heads = next(iter(scores.values())).shape
+    size = (len(scores) * (0.75 * heads + 1.2), 0.55 * L + 1.4)
+    figure, grid = plt.subplots(1, len(scores), figsize=size, dpi=DPI, squeeze=False, layout="constrained")
+    for axes, (name, values) in zip(grid[0], scores.items(), strict=True):
+        image = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        for layer in range(L):
+            for head in range(heads):
+                value = float(values[layer, head])
+                colour = ink_on(image.cmap(value))
+                axes.text(head, layer, f"{value:.2f}", ha="center", va="center", fontsize=9, color=colour)
+        axes.set_xticks(range(heads), range(1, heads + 1))
+        axes.set_yticks(range(L), range(1, L + 1))
+        axes.set(xlabel="head", ylabel="layer")
+        axes.set_title(name, fontsize=10, color=INK)
+        axes.tick_params(length=0)
+    figure.suptitle(title, fontsize=12, color=INK)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def scatter_of_tokens(points: Tensor, tokens: list[str], title: str, axes_names: tuple[str, str], path: Path) -> None:
+    """Tokens at their places (N, 2) of a projection."""
+    figure, axes = plt.subplots(figsize=(9, 7), dpi=DPI, layout="constrained")
+    axes.scatter(points[:, 0], points[:, 1], s=4, color="#9db7d5")
+    for (x, y), token in zip(points.tolist(), tokens, strict=True):
+        axes.annotate(label(token), (x, y), fontsize=8, color=VALIDATION, xytext=(2, 2), textcoords="offset points")
+    axes.set(xlabel=axes_names[0], ylabel=axes_names[1])
+    axes.set_title(title, fontsize=12, color=INK, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def place_map(similarity: Tensor, title: str, path: Path) -> None:
+    """How alike places are: similarity (N, N) from -1 to 1."""
+    figure, axes = plt.subplots(figsize=(6.4, 5.4), dpi=DPI, layout="constrained")
+    image = axes.imshow(similarity, cmap="RdBu_r", vmin=-1, vmax=1)
+    axes.set(xlabel="place", ylabel="place")
+    axes.set_title(title, fontsize=12, color=INK, loc="left")
+    figure.colorbar(image, label="similarity")
+    figure.savefig(path)
+    plt.close(figure)

@@ -1,0 +1,282 @@
+"""A look inside a model: pictures of what it reads, attends to, and would say.
+
+    python look.py surprise  --model out/tiny --text "Once upon a time there was a cat."
+    python look.py attention --model out/tiny --text "the cat sat on the mat, and the cat"
+    python look.py lens      --model out/tiny --text "Once upon a time"
+    python look.py sizes
+
+Each command prints its numbers too, and says where the picture is. The same as data: gpt/interpret.py.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import arg
+
+from gpt.anatomy import FAMILY, anatomy_of
+from gpt.errors import UserError, parse, run_main
+
+Folder = Annotated[Path, arg(help="a model folder")]
+Text = Annotated[str, arg(help="the text, or @ and the name of a file with it")]
+Picture = Annotated[Path, arg(help="the picture to write")]
+
+
+def load(folder: Path) -> tuple:
+    """A model folder's model and tokenizer."""
+    from gpt.checkpoint import load_model
+    from gpt.tokenizer import Tokenizer
+
+    return load_model(folder), Tokenizer.load(folder)
+
+
+def read(text: str, tokenizer, most: int | None = None) -> tuple[list[int], list[str]]:
+    """A text, or the file that it names after an @, as ids and as what each shows; at most `most` tokens."""
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{text[1:]} is not UTF-8 text: see its byte {error.start}") from None
+    tokens = tokenizer.encode(text)
+    if len(tokens) < 2:
+        raise UserError("the text is too short: at least two tokens are needed")
+    if most is not None and len(tokens) > most:
+        raise UserError(f"the text has {len(tokens)} tokens: at most {most} fit here, shorten it")
+    return tokens, [tokenizer.decode([token]) for token in tokens]
+
+
+def surprise(model: Folder, text: Text, out: Picture = Path("surprise.png")) -> None:
+    """Colour every token of a text by how little the model expected it."""
+    from gpt.generate import score
+    from gpt.plots_inside import coloured_text
+
+    gpt, tokenizer = load(model)
+    tokens, shown = read(text, tokenizer, 400)
+    bits = [-choice.logprob / math.log(2) for choice in score(gpt, tokens)]
+    for token, value in zip(shown[1:], bits, strict=True):
+        print(f"{value:7.2f} bits  {token!r}")
+    mean = sum(bits) / len(bits)
+    title = f"How surprised {model.name} is: {mean:.2f} bits a token, perplexity {2**mean:.1f}"
+    coloured_text(shown, [None, *bits], (0, 12), "YlOrRd", "bits of surprise", title, out)
+    print(f"mean {mean:.3f} bits a token\npicture: {out}")
+
+
+def next_tokens(model: Folder, text: Text, out: Picture = Path("next_tokens.png")) -> None:
+    """The likeliest next tokens after every token of a text; the one that came is framed."""
+    import torch
+
+    from gpt.generate import score
+    from gpt.plots_inside import token_table
+
+    gpt, tokenizer = load(model)
+    tokens, shown = read(text, tokenizer, 24)
+    choices = score(gpt, tokens, 6)
+    cells = [[tokenizer.decode([choice.top[r][0]]) for choice in choices] for r in range(6)]
+    values = torch.tensor([[math.exp(choice.top[r][1]) for choice in choices] for r in range(6)])
+    marks = torch.tensor([[choice.top[r][0] == choice.token for choice in choices] for r in range(6)])
+    for token, choice in zip(shown, choices, strict=False):
+        likely = ", ".join(f"{tokenizer.decode([t])!r} {math.exp(logprob):.2f}" for t, logprob in choice.top[:3])
+        print(f"after {token!r:14} {likely}")
+    title = "What could come next (framed: what does)"
+    token_table(shown[:-1], cells, values, [f"{r + 1}." for r in range(6)], marks, "probability", title, out)
+    print(f"picture: {out}")
+
+
+def attention(model: Folder, text: Text, out: Picture = Path("attention.png")) -> None:
+    """Where every head of every layer looks, on a text; with each head's measured habits."""
+    from gpt.interpret import induction_score, previous_token_score, trace
+    from gpt.plots_inside import attention_maps
+
+    gpt, tokenizer = load(model)
+    tokens, shown = read(text, tokenizer, min(40, gpt.config.context_length))
+    _, weights = trace(gpt, tokens)
+    previous, induction = previous_token_score(gpt, tokens), induction_score(gpt)
+    titles = [
+        [
+            f"{layer + 1}.{head + 1}   previous {previous[layer, head]:.2f}, pattern {induction[layer, head]:.2f}"
+            for head in range(weights.size(1))
+        ]
+        for layer in range(weights.size(0))
+    ]
+    print("\n".join(title for row in titles for title in row))
+    attention_maps(weights, shown, titles, "Attention: layer.head, and how much of it goes to …", out)
+    print(f"picture: {out}")
+
+
+def heads(model: Folder, text: Text, out: Picture = Path("heads.png")) -> None:
+    """Which heads look at the previous token, and which repeat patterns (induction): shares of attention, measured."""
+    from gpt.interpret import induction_score, previous_token_score
+    from gpt.plots_inside import head_scores
+
+    gpt, tokenizer = load(model)
+    tokens, _ = read(text, tokenizer)
+    scores = {
+        "to the previous token": previous_token_score(gpt, tokens[: gpt.config.context_length]),
+        "to what followed last time": induction_score(gpt),
+    }
+    for name, values in scores.items():
+        layer, head = divmod(int(values.argmax()), values.size(1))
+        print(f"most {name}: head {head + 1} of layer {layer + 1}, {values.max():.3f} (mean {values.mean():.3f})")
+    head_scores(scores, f"Share of each head's attention in {model.name}", out)
+    print(f"picture: {out}")
+
+
+def lens(model: Folder, text: Text, out: Picture = Path("lens.png")) -> None:
+    """What each layer would already say (the logit lens), and from which layer on it stays with its answer."""
+    from gpt.interpret import logit_lens, sure_from
+    from gpt.plots_inside import token_table
+
+    gpt, tokenizer = load(model)
+    tokens, shown = read(text, tokenizer, min(24, gpt.config.context_length))
+    logprobs = logit_lens(gpt, tokens)  # (L + 1, T, V)
+    best, says = logprobs.max(-1)  # 2 × (L + 1, T)
+    cells = [[tokenizer.decode([token]) for token in row] for row in says.tolist()]
+    sure = sure_from(logprobs)
+    for token, layer, answer in zip(shown, sure.tolist(), cells[-1], strict=True):
+        print(f"after {token!r:14} it says {answer!r:14} from layer {layer} on")
+    rows = ["embedding", *(f"layer {n}" for n in range(1, len(cells)))]
+    order = list(range(len(cells)))[::-1]  # the last layer on top
+    marks = sure[None] == (len(cells) - 1) - sure.new_tensor(order[::-1])[:, None]
+    title = "What each layer would say next (framed: from here on it stays with its answer)"
+    token_table(
+        shown, [cells[i] for i in order], best.exp()[order], [rows[i] for i in order], marks, "probability", title, out
+    )
+    print(f"picture: {out}")
+
+
+def layers(model: Folder, text: Text) -> None:
+    """The loss on a text if the model stopped after each layer (sample.py --exit-layer N)."""
+    from gpt.interpret import loss_per_layer
+
+    gpt, tokenizer = load(model)
+    tokens, _ = read(text, tokenizer)
+    print("| exit after | nats/token | perplexity |\n| --- | ---: | ---: |")
+    for layer, nats in enumerate(loss_per_layer(gpt, tokens)):
+        print(f"| {f'layer {layer}' if layer else 'the embedding'} | {nats:.3f} | {math.exp(nats):,.1f} |")
+
+
+def neighbours(
+    model: Folder, words: Annotated[tuple[str, ...], arg(help="words of one token each; a space in front counts")]
+) -> None:
+    """The tokens whose embeddings are nearest to that of each word."""
+    from gpt.interpret import nearest_tokens
+
+    gpt, tokenizer = load(model)
+    for word in words:
+        tokens = tokenizer.encode(word)
+        if len(tokens) != 1:
+            parts = [tokenizer.decode([token]) for token in tokens]
+            raise UserError(f"{word!r} is {len(tokens)} tokens for this model, {parts}: give a word that is one")
+        near = ", ".join(
+            f"{tokenizer.decode([token])!r} {cosine:.2f}" for token, cosine in nearest_tokens(gpt, tokens[0])
+        )
+        print(f"{word!r}: {near}")
+
+
+def embeddings(
+    model: Folder,
+    text: Text,
+    most: Annotated[int, arg(help="how many tokens to show")] = 120,
+    out: Picture = Path("embeddings.png"),
+) -> None:
+    """A map of the tokens: their embeddings' two main directions (PCA)."""
+    from collections import Counter
+
+    import torch
+    from sklearn.decomposition import PCA
+
+    from gpt.plots_inside import scatter_of_tokens
+
+    gpt, tokenizer = load(model)
+    tokens = [token for token, _ in Counter(read(text, tokenizer)[0]).most_common(most)]
+    pca = PCA(2, svd_solver="full")
+    points = torch.from_numpy(pca.fit_transform(gpt.transformer.wte.weight[tokens].detach().numpy()))
+    names = tuple(
+        f"direction {i + 1}: {share:.0%} of the variance" for i, share in enumerate(pca.explained_variance_ratio_)
+    )
+    shown = [tokenizer.decode([token]) for token in tokens]
+    scatter_of_tokens(points, shown, f"The {len(tokens)} commonest tokens as {model.name} sees them", names, out)
+    print(f"{names[0]}, {names[1]}\npicture: {out}")
+
+
+def places(model: Folder, out: Picture = Path("places.png")) -> None:
+    """How alike two places in the context are to the model."""
+    from gpt.interpret import position_similarity
+    from gpt.plots_inside import place_map
+
+    gpt, _ = load(model)
+    similarity = position_similarity(gpt)
+    place_map(similarity, f"How alike places are ({gpt.config.position} positions)", out)
+    print(
+        f"neighbours {similarity.diagonal(1).mean():.3f}, 16 apart {similarity.diagonal(16).mean():.3f}\npicture: {out}"
+    )
+
+
+def reasons(model: Folder, text: Text, out: Picture = Path("reasons.png")) -> None:
+    """Which tokens moved the model towards what it would say next (gradient × input)."""
+    import torch
+
+    from gpt.interpret import gradient_times_input
+    from gpt.plots_inside import coloured_text
+
+    gpt, tokenizer = load(model)
+    tokens, shown = read(text, tokenizer, gpt.config.context_length)
+    ids = torch.tensor([tokens])
+    with torch.no_grad():
+        first, second = gpt(ids)[0, -1].topk(2).indices.tolist()
+
+    def lead() -> torch.Tensor:
+        logits = gpt(ids)[0, -1]
+        return logits[first] - logits[second]
+
+    moved = gradient_times_input(gpt.transformer.wte, lead)
+    for token, value in zip(shown, moved.tolist(), strict=True):
+        print(f"{value:+8.3f}  {token!r}")
+    largest = float(moved.abs().max())
+    said, instead = (repr(tokenizer.decode([token])) for token in (first, second))
+    title = f"Why {said} comes next, and not {instead}"
+    coloured_text(shown, moved.tolist(), (-largest, largest), "RdBu_r", "against (blue) and for (red) it", title, out)
+    print(f"picture: {out}")
+
+
+def sizes(
+    names: Annotated[tuple[str, ...], arg(help="which of the family, or model folders")] = tuple(FAMILY),
+) -> None:
+    """Parameters, memory and operations of the GPT family, part by part, computed from the shapes alone."""
+    from gpt.huggingface import load_config
+
+    parts = ("token embedding", "positions", "attention", "MLP", "norms", "head")
+    print(f"| model | parameters | {' | '.join(parts)} | float32 | int8 | to train | cache | GFLOP/token |")
+    print("| --- |" + " ---: |" * (len(parts) + 6))
+    for name in names:
+        shape = FAMILY[name] if name in FAMILY else anatomy_of(load_config(Path(name)))
+        total, memory = shape.num_params(), shape.memory()
+        shares = " | ".join(f"{count / total:.1%}" for count in shape.parameters().values())
+        sizes = (memory["weights"], memory["weights"] / 4, memory["training"], memory["cache"])
+        gigabytes = " | ".join(f"{size / 1e9:,.3g} GB" for size in sizes)
+        flops = sum(shape.flops_per_token().values())
+        print(f"| {name} | {total:,} | {shares} | {gigabytes} | {flops / 1e9:,.3g} |")
+
+
+COMMANDS = {
+    "surprise": surprise, "next-tokens": next_tokens, "attention": attention, "heads": heads, "lens": lens,
+    "layers": layers, "neighbours": neighbours, "embeddings": embeddings, "places": places, "reasons": reasons,
+    "sizes": sizes,
+}  # fmt: skip
+
+
+def later(command: Callable) -> Callable:
+    """The command with its flags filled in, to be run once they are all understood."""
+    return functools.wraps(command)(lambda **flags: functools.partial(command, **flags))
+
+
+def main() -> None:
+    commands = {name: later(command) for name, command in COMMANDS.items()}
+    parse(lambda: tyro.extras.subcommand_cli_from_dict(commands, description=__doc__))()
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,84 @@
+"""Sizes: the published parameter counts, to the digit, and what our own models really allocate."""
+
+import pytest
+import torch
+from transformers import GPTJConfig, GPTJForCausalLM, OpenAIGPTConfig, OpenAIGPTLMHeadModel
+
+from gpt.anatomy import FAMILY, anatomy_of
+from gpt.decoder import Decoder
+from gpt.model import GPT, GPTConfig
+from train import PRESETS
+
+PUBLISHED = {
+    "gpt2": 124_439_808,
+    "gpt2-medium": 354_823_168,
+    "gpt2-large": 774_030_080,
+    "gpt2-xl": 1_557_611_200,
+    "gpt": 116_534_784,
+    # Without what its model card's 6,053,381,344 counts eight times: norms and biases, one copy for each TPU core.
+    "gpt-j-6b": 6_050_882_784,
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_counts_are_the_published_ones_to_the_digit(name):
+    assert FAMILY[name].num_params() == PUBLISHED[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "published", "tolerance"),
+    [
+        ("gpt3-125m", 125e6, 0.01),
+        ("gpt3-350m", 350e6, 0.02),
+        ("gpt3-760m", 760e6, 0.01),
+        ("gpt3-1.3b", 1.3e9, 0.02),
+        ("gpt3-2.7b", 2.7e9, 0.02),
+        ("gpt3-6.7b", 6.7e9, 0.01),
+        ("gpt3-13b", 13e9, 0.02),
+        ("gpt3", 175.0e9, 0.005),
+    ],
+)
+def test_gpt3_has_the_sizes_of_its_papers_table(name, published, tolerance):
+    assert FAMILY[name].num_params() == pytest.approx(published, rel=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "peer", "config"),
+    [("gpt", OpenAIGPTLMHeadModel, OpenAIGPTConfig()), ("gpt-j-6b", GPTJForCausalLM, GPTJConfig())],
+)
+def test_models_that_are_not_ours_count_as_transformers_builds_them(name, peer, config):
+    with torch.device("meta"):
+        model = peer(config)
+    assert FAMILY[name].num_params() == sum(weight.numel() for weight in model.parameters())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_part_of_every_preset_is_what_the_model_allocates(preset):
+    config = PRESETS[preset][1].model
+    with torch.device("meta"):
+        model = GPT(config)
+    counted = dict.fromkeys(("token embedding", "positions", "attention", "MLP", "norms", "head"), 0)
+    kinds = {"wte": "token embedding", "wpe": "positions", ".attn.": "attention", ".mlp.": "MLP", "ln_": "norms"}
+    for name, weight in model.named_parameters():
+        counted[next(kind for key, kind in kinds.items() if key in name)] += weight.numel()
+    assert anatomy_of(config).parameters() == counted
+
+
+def test_gpt2s_presets_are_gpt2():
+    for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"):
+        assert anatomy_of(PRESETS[name][1].model) == FAMILY[name]
+
+
+def test_a_third_of_the_training_operations_is_reading():
+    with torch.device("meta"):
+        model = GPT(GPTConfig())
+    reading = sum(FAMILY["gpt2"].flops_per_token().values())
+    assert 3 * reading == pytest.approx(model.flops_per_token(), rel=0.002)  # PaLM's formula counts biases too
+
+
+def test_the_cache_takes_what_is_said():
+    config = GPTConfig(50, 16, 3, 2, 32)
+    decoder = Decoder(GPT(config), 16)
+    decoder.read([[1, 2, 3]])
+    allocated = sum(tensor.numel() * 4 for tensor in decoder.keys + decoder.values)
+    assert anatomy_of(config).memory()["cache"] == allocated

@@ -1,0 +1,83 @@
+"""look.py: every command prints its numbers and writes its picture."""
+
+import sys
+
+import pytest
+from matplotlib.image import imread
+
+import look
+from gpt.checkpoint import save_model
+from gpt.errors import UserError
+from gpt.tokenizer import Tokenizer
+from tests.conftest import random_model
+
+TEXT = "the cat sat on\nthe mat for $5"
+
+
+@pytest.fixture(scope="module", params=["learned", "rotary"])
+def folder(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = Tokenizer.train([f"{TEXT} " * 50], 300)
+    save_model(random_model(request.param, tokenizer.vocab_size), tokenizer, folder)
+    return folder
+
+
+def run(monkeypatch, capsys, command, *flags):
+    monkeypatch.setattr(sys, "argv", ["look.py", command, *map(str, flags)])
+    look.main()
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command", ["surprise", "next-tokens", "attention", "heads", "lens", "embeddings", "reasons", "places"]
+)
+def test_a_picture_is_written(monkeypatch, capsys, folder, tmp_path, command):
+    picture = tmp_path / "picture.png"
+    text = () if command == "places" else ("--text", TEXT)
+    out = run(monkeypatch, capsys, command, "--model", folder, *text, "--out", picture)
+    assert str(picture) in out
+    pixels = imread(picture)[..., :3]
+    assert pixels.std() > 0.02 and min(pixels.shape[:2]) > 100  # something is drawn
+
+
+def test_surprise_is_printed_for_every_token_but_the_first(monkeypatch, capsys, folder, tmp_path):
+    out = run(monkeypatch, capsys, "surprise", "--model", folder, "--text", TEXT, "--out", tmp_path / "x.png")
+    assert out.count(" bits  ") == len(Tokenizer.load(folder).encode(TEXT)) - 1
+
+
+def test_a_text_can_come_from_a_file(monkeypatch, capsys, folder, tmp_path):
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
+    given = run(monkeypatch, capsys, "layers", "--model", folder, "--text", TEXT)
+    assert run(monkeypatch, capsys, "layers", "--model", folder, "--text", f"@{tmp_path}/text.txt") == given
+    assert given.count("| layer") == 3
+
+
+def test_neighbours_are_listed_for_each_word_and_words_of_several_tokens_refused(monkeypatch, capsys, folder):
+    out = run(monkeypatch, capsys, "neighbours", "--model", folder, "--words", "the", " cat")
+    assert out.startswith("'the': ") and "\n' cat': " in out
+    with pytest.raises(UserError, match="tokens for this model"):
+        run(monkeypatch, capsys, "neighbours", "--model", folder, "--words", "xyz")
+
+
+def test_sizes_of_the_family_and_of_a_folder(monkeypatch, capsys, folder):
+    out = run(monkeypatch, capsys, "sizes")
+    assert "| gpt2 | 124,439,808 |" in out and "| gpt3 | 174,604,259,328 |" in out
+    assert f"| {folder} |" in run(monkeypatch, capsys, "sizes", "--names", folder)
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "message"),
+    [
+        ("surprise", ("--text", "t"), "too short"),
+        ("lens", ("--text", "x" * 40), "at most 24"),
+        ("surprise", ("--text", "@/nowhere"), "nowhere"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_refused(monkeypatch, capsys, folder, command, flags, message):
+    with pytest.raises((UserError, FileNotFoundError), match=message):
+        run(monkeypatch, capsys, command, "--model", folder, *flags)
+
+
+def test_sizes_of_an_unknown_model_are_refused(monkeypatch, capsys):
+    with pytest.raises(UserError, match="not a model folder"):
+        run(monkeypatch, capsys, "sizes", "--names", "gpt5")

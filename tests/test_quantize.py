@@ -1,0 +1,79 @@
+"""int8 weights: close to the float ones, a quarter of the size, on whichever path this machine takes."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gpt.generate import generate
+from gpt.model import GPT, GPTConfig
+from gpt.quantize import Int8Linear, int8_product, quantize_int8, to_int8
+
+WEIGHT = torch.randn(40, 64, generator=torch.Generator().manual_seed(0)) * torch.logspace(-3, 1, 40)[:, None]
+
+
+def test_no_weight_moves_by_more_than_half_a_step_of_its_row():
+    whole, scale = to_int8(WEIGHT)
+    assert whole.dtype == torch.int8 and whole.abs().amax(1).eq(127).all()
+    assert ((whole * scale - WEIGHT).abs() <= scale * 0.5001).all()
+
+
+def test_a_row_of_zeros_stays_zero():
+    whole, scale = to_int8(torch.zeros(2, 8))
+    assert torch.equal(whole * scale, torch.zeros(2, 8))
+
+
+@pytest.mark.parametrize("vnni", [True, False])
+@pytest.mark.parametrize("rows", [1, 5])
+def test_the_product_is_that_of_the_float_weights_to_within_a_percent(monkeypatch, vnni, rows):
+    if vnni and not torch.cpu._is_vnni_supported():
+        pytest.skip("this CPU has no VNNI")
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: vnni)
+    x = torch.randn(rows, 64, generator=torch.Generator().manual_seed(1))
+    whole, scale = to_int8(WEIGHT)
+    exact = F.linear(x, WEIGHT)
+    error = (int8_product(x, whole, scale[:, 0]) - exact).norm(dim=0) / (WEIGHT.norm(dim=1) * rows**0.5)
+    assert error.max() < 0.05 and error.square().mean().sqrt() < 0.012
+
+
+def test_a_layer_keeps_its_shape_and_bias():
+    layer = torch.nn.Linear(64, 40)
+    quantized = Int8Linear(*to_int8(layer.weight.detach()), layer.bias.detach())
+    x = torch.randn(2, 3, 64)
+    assert quantized(x).shape == (2, 3, 40)
+    torch.testing.assert_close(quantized(torch.zeros(1, 64))[0], layer.bias.detach())
+
+
+def test_a_quantized_model_finds_texts_nearly_as_likely(model):
+    tokens = torch.randint(0, 300, (8, 32), generator=torch.Generator().manual_seed(2))
+    small = copy.deepcopy(model)
+    quantize_int8(small)
+    with torch.no_grad():
+        float_loss, int8_loss = (
+            F.cross_entropy(m(tokens)[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()) for m in (model, small)
+        )
+    assert int8_loss.item() == pytest.approx(float_loss.item(), rel=0.005)
+    assert not torch.equal(int8_loss, float_loss)
+
+
+def test_a_quantized_model_generates_the_tokens_of_its_own_full_pass(model):
+    quantize_int8(model)
+    text = [1, 2, 3]
+    for token in generate(model, [1, 2, 3], 25, temperature=0):
+        assert token == model(torch.tensor([text]))[0, -1].argmax().item()
+        text.append(token)
+
+
+def test_the_weights_take_about_a_quarter_of_the_memory():
+    model = GPT(GPTConfig(5000, 64, 4, 4, 256))
+    before = sum(p.numel() * p.element_size() for p in model.parameters())
+    quantize_int8(model)
+    tensors = {t.data_ptr(): t for t in (*model.parameters(), *model.buffers())}  # the tied matrix once
+    after = sum(t.numel() * t.element_size() for t in tensors.values())
+    assert 0.25 < after / before < 0.28
+
+
+def test_embedding_and_head_share_one_matrix(model):
+    quantize_int8(model)
+    assert model.transformer.wte.weight.data_ptr() == model.lm_head.weight.data_ptr()

@@ -1,0 +1,126 @@
+"""sample.py as a command: what it prints, and one line for what the user can put right."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sample
+from gpt.checkpoint import save_model
+from gpt.tokenizer import Tokenizer
+from tests.conftest import random_model
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model folder with random weights."""
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = Tokenizer.train(["the cat sat on the mat " * 50], 300)
+    save_model(random_model("rotary", tokenizer.vocab_size), tokenizer, folder)
+    return folder
+
+
+def run(monkeypatch, capsys, folder, *flags):
+    """What the script prints, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["sample.py", "--model", str(folder), *flags])
+    sample.main()
+    return capsys.readouterr().out
+
+
+def test_the_same_seed_prints_the_same_text_however_many_samples_there_are(monkeypatch, capsys, folder):
+    flags = ("--prompt", "the cat", "--max-new-tokens", "12", "--seed")
+    one, two = run(monkeypatch, capsys, folder, *flags, "5"), run(monkeypatch, capsys, folder, *flags, "6")
+    assert one.startswith("the cat") and one != two
+    both = run(monkeypatch, capsys, folder, *flags, "5", "--num-samples", "2")
+    assert both == f"--- sample 1, seed 5\n{one}\n--- sample 2, seed 6\n{two}"
+
+
+def test_several_prompts_are_continued_as_each_would_be_alone(monkeypatch, capsys, folder):
+    flags = ("--max-new-tokens", "40", "--temperature", "0")
+    alone = [run(monkeypatch, capsys, folder, "--prompt", p, *flags) for p in ("the cat", "a")]
+    both = run(monkeypatch, capsys, folder, "--prompt", "the cat", "a", *flags)
+    assert both == f"--- sample 1, seed 0\n{alone[0]}\n--- sample 2, seed 0\n{alone[1]}"
+
+
+def test_without_a_prompt_a_new_document_begins(monkeypatch, capsys, folder):
+    assert run(monkeypatch, capsys, folder, "--max-new-tokens", "5").strip()
+
+
+def test_a_stop_string_is_not_printed(monkeypatch, capsys, folder):
+    flags = ("--prompt", "the", "--max-new-tokens", "30", "--temperature", "0")
+    free = run(monkeypatch, capsys, folder, *flags).removesuffix("\n")
+    stop = free[12:15]
+    assert run(monkeypatch, capsys, folder, *flags, "--stop", stop) == free[: free.index(stop, 3)] + "\n"
+
+
+def test_score_prints_a_line_for_each_token_and_the_perplexity(monkeypatch, capsys, folder):
+    out = run(monkeypatch, capsys, folder, "--prompt", "the cat sat", "--score", "--logprobs", "2")
+    tokens = Tokenizer.load(folder).encode("the cat sat")
+    assert len(out.strip().split("\n")) == len(tokens) - 1 + 3
+    assert f"{len(tokens) - 1} tokens after the first" in out and "perplexity" in out
+
+
+def test_logprobs_int8_and_an_early_exit_go_together(monkeypatch, capsys, folder):
+    flags = ("--prompt", "the", "--max-new-tokens", "4", "--logprobs", "1", "--quantize", "int8", "--exit-layer", "2")
+    lines = run(monkeypatch, capsys, folder, *flags).split("\n")
+    assert sum("0." in line for line in lines[-6:]) >= 4
+
+
+def complain(folder, *flags):
+    """Run as a user does; the one line of complaint."""
+    command = [sys.executable, "sample.py", "--model", str(folder), *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and not done.stdout
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--prompt", ""), "prompt is empty"),
+        (("--prompt", "x" * 100), "context holds 32"),
+        (("--temperature", "-1"), "temperature"),
+        (("--top-p", "1.5"), "top-p"),
+    ],
+)
+def test_a_mistake_ends_in_one_line_and_exit_code_2(folder, flags, message):
+    assert message in complain(folder, *flags)
+
+
+def test_a_folder_that_is_no_model_ends_in_one_line(tmp_path):
+    assert "not a model folder" in complain(tmp_path)
+
+
+def test_weights_that_do_not_fit_the_config_end_in_one_line(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text(encoding="utf-8"))
+    config["num_hidden_layers"] = 4
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert "do not fit" in complain(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--top-p", "0"), "top-p"),
+        (("--min-p", "2"), "min-p"),
+        (("--top-k", "0"), "top-k"),
+        (("--stop", ""), "stop string"),
+        (("--num-samples", "0"), "num-samples"),
+        (("--max-new-tokens", "-1"), "new tokens"),
+        (("--exit-layer", "4"), "3 layers"),
+        (("--exit-layer", "0"), "3 layers"),
+        (("--score",), "needs a text"),
+        (("--repetition-penalty", "0"), "repetition"),
+        (("--logprobs", "-1"), "logprobs"),
+    ],
+)
+def test_impossible_settings_are_named(monkeypatch, capsys, folder, flags, message):
+    with pytest.raises(sample.UserError, match=message):
+        run(monkeypatch, capsys, folder, *flags)
