@@ -4,7 +4,8 @@
     python -m data.prepare texts/ --out data/texts --vocab-size 4096
     python -m data.prepare other.txt --out data/other --tokenizer data/book
 
-A text file is one document; a .jsonl file holds one {"text": ...} a line. Files are read in pieces, so a corpus may
+A text file is one document; a .jsonl file holds one {"text": ...} a line, and of a .csv file, such as labelled
+examples, the column `text` is taken. Files are read in pieces, so a corpus may
 be larger than memory. The same files always give the same folder, byte for byte.
 """
 
@@ -24,6 +25,7 @@ import tyro
 from tqdm import tqdm
 
 from gpt.errors import UserError, parse, run_main
+from gpt.labelled import read_rows
 from gpt.tokenizer import Tokenizer
 
 PIECE = 1 << 20  # characters, or bytes, read at a time
@@ -35,7 +37,7 @@ OUR_FILES = {"train.bin", "val.bin", "vocab.json", "merges.txt", "meta.json"}
 @dataclass(frozen=True)
 class PrepareConfig:
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """text files, .jsonl files, and folders of them"""
+    """text files, .jsonl and .csv files, and folders of them"""
     out: Path
     """the tokens folder to write, such as data/mine"""
     vocab_size: int = 1024
@@ -96,7 +98,7 @@ def scan(path: Path, name: str, bar: tqdm) -> Source:
             bar.update(len(data))
     if waiting := len(decoder.getstate()[0]):
         raise not_utf8(path, size - waiting)
-    documents = sum(1 for _ in documents_of(path)) if path.suffix == ".jsonl" else 1
+    documents = sum(1 for _ in documents_of(path)) if path.suffix in (".jsonl", ".csv") else 1
     return Source(path, name, size, characters, documents, digest.hexdigest())
 
 
@@ -106,6 +108,9 @@ def not_utf8(path: Path, offset: int) -> UserError:
 
 def documents_of(path: Path) -> Iterator[Iterator[str]]:
     """The documents of a file, each as an iterator over its text in pieces that can be tokenized one by one."""
+    if path.suffix == ".csv":
+        yield from (iter([row["text"]]) for _, row in read_rows(path, ("text",)) if row["text"])
+        return
     with path.open(encoding="utf-8-sig", newline="") as file:  # "-sig" drops the mark some editors put first
         if path.suffix != ".jsonl":
             yield pieces_of(file)
@@ -175,7 +180,7 @@ def prepare(config: PrepareConfig) -> dict:
     with progress("reading", sum(path.stat().st_size for path, _ in files)) as bar:
         sources = [scan(path, name, bar) for path, name in files]
     total_bytes, total_documents = sum(s.bytes for s in sources), sum(s.documents for s in sources)
-    if total_documents == 0 or (total_documents == 1 and sources[0].path.suffix == ".jsonl"):
+    if total_documents == 0 or (total_documents == 1 and sources[0].path.suffix in (".jsonl", ".csv")):
         raise UserError(f"{sources[0].path} holds {total_documents} documents: at least 2 are needed to keep one apart")
     # Every `stride`-th document is for validation; of a single one, what lies behind `head` characters.
     stride = max(2, min(round(1 / config.val_fraction), total_documents))
