@@ -4,6 +4,7 @@
     python -m data.prepare book.txt --out data/book        # or your own text
     python train.py tiny --data data/book --out out/book
     python train.py tiny --data data/book --out out/book --resume
+    python train.py tiny --data data/reviews-text --out out/film --init out/tiny    # go on with other text
 
 The best model so far (by validation loss) is always in the run folder, which is also a Hugging Face model folder.
 Beside it: metrics.jsonl, loss.png, train_config.json, and resume.pt, from which an interrupted run goes on.
@@ -27,7 +28,7 @@ from data.prepare import PrepareConfig, prepare
 from data.world.samples import Told, tell_and_judge
 from data.world.writing import write_stories
 from gpt import run_folder
-from gpt.checkpoint import load_resume, save_model, save_resume
+from gpt.checkpoint import load_model, load_resume, save_model, save_resume
 from gpt.dataset import IGNORED, Dataset
 from gpt.device import Machine, pick_machine
 from gpt.errors import UserError, parse, run_main
@@ -47,6 +48,21 @@ def default_data(vocab_size: int) -> Path:
             write_stories(text, megabytes=20)
         prepare(PrepareConfig((text,), folder, vocab_size))
     return folder
+
+
+def load_pretrained(model: GPT, tokenizer: Tokenizer, folder: Path) -> None:
+    """Give a model the weights of the one in `folder`, to go on with other text than it was trained on ("Don't Stop
+    Pretraining", Gururangan et al. 2020). Raises UserError if its tokenizer or its shape is another."""
+    pretrained = load_model(folder)
+    if Tokenizer.load(folder).ids != tokenizer.ids:
+        raise UserError(
+            f"the data was not prepared with the tokenizer of {folder}: prepare it with --tokenizer {folder}"
+        )
+    theirs, ours = dataclasses.asdict(pretrained.config), dataclasses.asdict(model.config)
+    others = [f"{key} {theirs[key]}" for key in theirs if theirs[key] != ours[key] and key != "dropout"]
+    if others:
+        raise UserError(f"the model in {folder} has {', '.join(others)}: ask for the same with --model.NAME VALUE")
+    model.load_state_dict(pretrained.state_dict())
 
 
 @torch.no_grad()
@@ -76,6 +92,8 @@ def train(config: TrainConfig) -> None:
 
     torch.manual_seed(config.seed)
     model = GPT(dataclasses.replace(config.model, vocab_size=dataset.vocab_size)).to(machine.device)
+    if config.init:
+        load_pretrained(model, tokenizer, config.init)
     model.use_fused_attention(machine.prefers_fused_attention(T))
     forward = torch.compile(model) if machine.compile else model
     optimizers = build_optimizers(

@@ -5,12 +5,10 @@
     python -m data.prepare other.txt --out data/other --tokenizer data/book
 
 A text file is one document; a .jsonl file holds one {"text": ...} a line, and may say with "bits" how probable each
-text is. Files are read in pieces, so a corpus may be larger than memory. The same files always give the same folder,
-byte for byte.
+text is; of a .csv file, such as labelled examples, the column `text` is taken. Files are read in pieces, so a corpus
+may be larger than memory. The same files always give the same folder, byte for byte.
 """
 
-import codecs
-import hashlib
 import json
 import math
 import shutil
@@ -18,16 +16,16 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, BinaryIO, NamedTuple, TextIO
+from typing import Annotated, BinaryIO
 
 import numpy as np
 import tyro
 from tqdm import tqdm
 
+from data.documents import Document, documents_of, find_files, pieces_of, scan
 from gpt.errors import UserError, parse, run_main
 from gpt.tokenizer import Tokenizer
 
-PIECE = 1 << 20  # characters, or bytes, read at a time
 BPE_SAMPLE = 16 << 20  # a tokenizer is trained on about so many bytes, taken evenly from a larger corpus
 SMALLEST_VALIDATION = 65  # tokens: a window of 64 and the one that follows
 OUR_FILES = {"train.bin", "val.bin", "vocab.json", "merges.txt", "meta.json"}
@@ -36,7 +34,7 @@ OUR_FILES = {"train.bin", "val.bin", "vocab.json", "merges.txt", "meta.json"}
 @dataclass(frozen=True)
 class PrepareConfig:
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """text files, .jsonl files, and folders of them"""
+    """text files, .jsonl and .csv files, and folders of them"""
     out: Path
     """the tokens folder to write, such as data/mine"""
     vocab_size: int = 1024
@@ -47,106 +45,6 @@ class PrepareConfig:
     """share kept for validation: whole documents where there are several, else the end of the text"""
     suffixes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SUFFIX ...")] = (".txt", ".md", ".jsonl")
     """which files of a folder to take"""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file of the corpus, read once from end to end."""
-
-    path: Path
-    name: str  # as meta.json gives it: without the folders that only this machine has
-    bytes: int
-    characters: int
-    documents: int
-    sha256: str
-
-
-def find_files(paths: tuple[Path, ...], suffixes: tuple[str, ...]) -> list[tuple[Path, str]]:
-    """Each file to read with the name to remember it by, in an order that is the same everywhere."""
-    found = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted((p.relative_to(path).as_posix(), p) for p in path.rglob("*") if p.suffix in suffixes)
-            found += [(p, name) for name, p in inside if p.is_file() and p.stat().st_size > 0]
-            if not inside:
-                raise UserError(f"{path} holds no file that ends in {' '.join(suffixes)}: try --suffixes")
-        elif not path.is_file():
-            raise UserError(f"{path} does not exist")
-        elif path.stat().st_size == 0:
-            raise UserError(f"{path} is empty: there is nothing to learn from")
-        else:
-            found.append((path, path.name))
-    if not found:
-        raise UserError("no text given: name at least one file or folder that is not empty")
-    return found
-
-
-def scan(path: Path, name: str, bar: tqdm) -> Source:
-    """Read a file once: that it is UTF-8, how long it is, how many documents it holds, and its hash."""
-    digest, decoder = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")()
-    size = characters = 0
-    with path.open("rb") as file:
-        while data := file.read(PIECE):
-            waiting = len(decoder.getstate()[0])  # bytes of a character that the last piece cut in two
-            try:
-                characters += len(decoder.decode(data))
-            except UnicodeDecodeError as error:
-                raise not_utf8(path, size - waiting + error.start) from None
-            digest.update(data)
-            size += len(data)
-            bar.update(len(data))
-    if waiting := len(decoder.getstate()[0]):
-        raise not_utf8(path, size - waiting)
-    documents = sum(1 for _ in documents_of(path)) if path.suffix == ".jsonl" else 1
-    return Source(path, name, size, characters, documents, digest.hexdigest())
-
-
-def not_utf8(path: Path, offset: int) -> UserError:
-    return UserError(f"{path} is not UTF-8 text: see byte {offset:,}. Save it as UTF-8, or leave it out")
-
-
-class Document(NamedTuple):
-    pieces: Iterator[str]  # its text, in pieces that can be tokenized one by one
-    bits: float | None = None  # -log2 of its probability, where that is known
-    world: str | None = None  # the language of the toy world, where it comes from there
-
-
-def documents_of(path: Path) -> Iterator[Document]:
-    """The documents of a file, one after the other."""
-    with path.open(encoding="utf-8-sig", newline="") as file:  # "-sig" drops the mark some editors put first
-        if path.suffix != ".jsonl":
-            yield Document(pieces_of(file))
-            return
-        for number, line in enumerate(file, start=1):
-            try:
-                row = json.loads(line)
-                text, bits = row["text"], row.get("bits")
-                if not isinstance(text, str) or not isinstance(bits, float | int | None):
-                    raise TypeError
-            except (ValueError, KeyError, TypeError, AttributeError):
-                raise UserError(f'{path}, line {number}: expected an object like {{"text": "..."}}') from None
-            if text:
-                yield Document(iter([text]), bits, row.get("world"))
-
-
-def pieces_of(file: TextIO, characters: float = math.inf) -> Iterator[str]:
-    """The next `characters` of a file in pieces of about PIECE, cut so that tokenizing them one by one gives the
-    ids of the whole: before white space, where no word of the tokenizer's pattern goes on. (Where there is none
-    for 8 pieces, the cut falls where it falls.)"""
-    rest = ""
-    while text := file.read(int(min(PIECE, characters))):
-        characters -= len(text)
-        text = rest + text
-        cut = len(text) - 1
-        while cut > 0 and not (text[cut] in " \n" and not text[cut - 1].isspace()):
-            cut -= 1
-        if cut == 0 and len(text) >= 8 * PIECE:
-            cut = len(text)
-        if cut > 0:
-            yield text[:cut]
-        rest = text[cut:]
-    if rest:
-        yield rest
 
 
 class SplitWriter:
@@ -187,7 +85,7 @@ def prepare(config: PrepareConfig) -> dict:
     with progress("reading", sum(path.stat().st_size for path, _ in files)) as bar:
         sources = [scan(path, name, bar) for path, name in files]
     total_bytes, total_documents = sum(s.bytes for s in sources), sum(s.documents for s in sources)
-    if total_documents == 0 or (total_documents == 1 and sources[0].path.suffix == ".jsonl"):
+    if total_documents == 0 or (total_documents == 1 and sources[0].path.suffix in (".jsonl", ".csv")):
         raise UserError(f"{sources[0].path} holds {total_documents} documents: at least 2 are needed to keep one apart")
     # Every `stride`-th document is for validation; of a single one, what lies behind `head` characters.
     stride = max(2, min(round(1 / config.val_fraction), total_documents))

@@ -13,16 +13,28 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
+from torch import Tensor, nn
 
 from gpt.errors import UserError
 from gpt.files import atomic_write, write_text
 from gpt.huggingface import config_to_hf, load_config, weights_from_hf, weights_to_hf
-from gpt.model import GPT
+from gpt.model import GPT, GPTConfig
 from gpt.tokenizer import END_OF_TEXT, Tokenizer
 
 
 def save_model(model: GPT, tokenizer: Tokenizer, folder: Path | str) -> None:
     """Write a model folder, replacing the model that may be in it. The weights, and so the new model, come last."""
+    write_model_folder(folder, model.config, model.state_dict(), tokenizer)
+
+
+def write_model_folder(
+    folder: Path | str,
+    config: GPTConfig,
+    weights: dict[str, Tensor],
+    tokenizer: Tokenizer,
+    more_config: dict | None = None,
+) -> None:
+    """Tokenizer, config.json with `more_config` added to it, and weights, in `transformers`' layout."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer_config = {
@@ -30,17 +42,18 @@ def save_model(model: GPT, tokenizer: Tokenizer, folder: Path | str) -> None:
         "bos_token": END_OF_TEXT,
         "eos_token": END_OF_TEXT,
         "unk_token": END_OF_TEXT,
-        "model_max_length": model.config.context_length,
+        "pad_token": END_OF_TEXT,
+        "model_max_length": config.context_length,
     }
     tokenizer.save(folder)
     for name, content in (
         ("tokenizer_config.json", tokenizer_config),
-        ("config.json", config_to_hf(model.config, tokenizer.end_of_text)),
+        ("config.json", config_to_hf(config, tokenizer.end_of_text) | (more_config or {})),
     ):
-        write_text(folder / name, json.dumps(content, indent=2) + "\n")
-    weights = {name: weight.detach().to("cpu") for name, weight in model.state_dict().items()}
+        write_text(folder / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    weights = {name: weight.detach().to("cpu") for name, weight in weights.items()}
     with atomic_write(folder / "model.safetensors") as path:
-        safetensors.torch.save_file(weights_to_hf(weights, model.config), path, metadata={"format": "pt"})
+        safetensors.torch.save_file(weights_to_hf(weights, config), path, metadata={"format": "pt"})
 
 
 def load_model(folder: Path | str, device: torch.device | str = "cpu") -> GPT:
@@ -48,22 +61,34 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> GPT:
 
     Raises UserError if it is not a model folder, is of another architecture, or if weights and config disagree.
     """
+    config, weights = read_model_folder(folder)
+    if "score.weight" in weights:
+        raise UserError(f"{folder} holds a classifier, not a language model: give the model it was fine-tuned from")
+    model = GPT(config)
+    load_weights(model, weights, folder)
+    return model.to(device).eval()
+
+
+def read_model_folder(folder: Path | str) -> tuple[GPTConfig, dict[str, Tensor]]:
+    """A model folder's config and its weights under our names. Raises UserError as load_model does."""
     folder = Path(folder)
     config = load_config(folder)
     path = folder / "model.safetensors"
     if not path.is_file():
         raise UserError(f"{folder} holds no model.safetensors: it is not a model folder (pickled weights are not read)")
     try:
-        weights = weights_from_hf(safetensors.torch.load_file(path), config)
+        return config, weights_from_hf(safetensors.torch.load_file(path), config)
     except (SafetensorError, RuntimeError, KeyError) as error:
         raise UserError(f"{path} is damaged or not a safetensors file: {error}") from None
-    model = GPT(config)
+
+
+def load_weights(model: nn.Module, weights: dict[str, Tensor], folder: Path | str) -> None:
+    """Put weights into a model. Raises UserError where the two do not fit each other."""
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         reason = str(error).split("\n\t")[1]  # the first of the differences
-        raise UserError(f"the weights in {path} do not fit its config.json: {reason}") from None
-    return model.to(device).eval()
+        raise UserError(f"the weights in {folder} do not fit its config.json: {reason}") from None
 
 
 def save_resume(state: dict, path: Path) -> None:

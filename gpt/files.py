@@ -1,6 +1,7 @@
-"""Writing a file so that a crash leaves the old one or the new one, never half of one."""
+"""Writing a file so that a crash leaves the old one or the new one, never half of one; and telling files apart."""
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,3 +24,9 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, as UTF-8 and with the same line ends on every system."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def sha256(path: Path) -> str:
+    """A file's fingerprint, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -95,6 +95,7 @@ def load_config(folder: Path) -> GPTConfig:
         raise UserError(f"{path} is damaged: {type(error).__name__} {error}") from None
     # Whatever else a config says must be what we do anyway; what it leaves out is GPT-2's or GPT-NeoX's default.
     rope = hf.get("rope_parameters") or hf
+    is_classifier = "SequenceClassification" in str(hf.get("architectures"))  # it has no language head to tie
     said = {
         "activation_function": (hf.get("activation_function", "gelu_new"), ("gelu_new", "gelu_pytorch_tanh")),
         "n_inner": (hf.get("n_inner"), (None, 4 * config.n_embd)),
@@ -113,7 +114,7 @@ def load_config(folder: Path) -> GPTConfig:
             "rotary_emb_base": (rope.get("rope_theta", rope.get("rotary_emb_base", 10000)), (10000,)),
             "rope_type": (rope.get("rope_type", "default"), ("default",)),
             "attention_bias": (hf.get("attention_bias", True), (True,)),
-            "tie_word_embeddings": (hf.get("tie_word_embeddings", False), (True,)),
+            "tie_word_embeddings": (is_classifier or hf.get("tie_word_embeddings", False), (True,)),
         }
     for key, (value, known) in said.items():
         if value not in known:
@@ -144,7 +145,7 @@ def weights_from_hf(hf: dict[str, Tensor], config: GPTConfig) -> dict[str, Tenso
         if name.endswith((".attn.bias", ".masked_bias", ".rotary_emb.inv_freq", "embed_out.weight")):
             continue
         if config.position == "learned":
-            if not name.startswith(("transformer.", "lm_head.")):
+            if not name.startswith(("transformer.", "lm_head.", "score.")):
                 name = f"transformer.{name}"
             weight = transposed(name, weight)
         else:

@@ -16,8 +16,10 @@ from gpt.files import write_text
 
 MODEL_FILES = ("model.safetensors", "config.json", "tokenizer_config.json", "vocab.json", "merges.txt")
 RUN_FILES = ("resume.pt", "metrics.jsonl", "train_config.json", "loss.png")
+FINETUNE_FILES = ("adapter.safetensors", "adapter.json", "report.json", "curve.png", "confusion.png", "labels.png")
 # Settings that may differ when a run goes on: they change where and how it is computed, not what.
 FREE = {"out", "data", "device", "precision", "compile", "threads", "log_every", "resume", "overwrite"}
+FREE |= {"compare", "label_counts"}  # finetune.py: further runs after this one
 
 
 def config_to_json(config: Any) -> dict:
@@ -27,7 +29,7 @@ def config_to_json(config: Any) -> dict:
 
 def begin(config: Any) -> None:
     """Make `config.out` ready for a new run. Raises UserError rather than write over an older one."""
-    present = [name for name in (*MODEL_FILES, *RUN_FILES) if (config.out / name).exists()]
+    present = [name for name in (*MODEL_FILES, *RUN_FILES, *FINETUNE_FILES) if (config.out / name).exists()]
     if present and not config.overwrite:
         raise UserError(
             f"{config.out} already holds a run ({present[0]}): go on with --resume, choose another --out, "

@@ -40,6 +40,8 @@ class TrainConfig:
     """the same seed on the same machine gives the same model, bit for bit"""
     data: Path | None = None
     """the tokens folder to train on; without it, stories of the toy world are made"""
+    init: Path | None = None
+    """begin with the weights of this model folder, whose tokenizer and shape data and model must have"""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes the fastest there is"""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -66,6 +68,8 @@ class TrainConfig:
             raise UserError(f"warmup_steps is {self.warmup_steps}: it must be less than max_steps, {self.max_steps}")
         if self.seed < 0 or self.weight_decay < 0:
             raise UserError("seed and weight_decay must be at least 0")
+        if self.init is not None and self.init.resolve() == self.out.resolve():
+            raise UserError(f"--out {self.out} is the folder of the model to begin with: choose another one")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads is {self.threads}: it must be at least 1")
 

@@ -9,7 +9,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-import data.prepare
+import data.documents
 from data.prepare import PrepareConfig, prepare
 from gpt.errors import UserError
 from gpt.tokenizer import Tokenizer
@@ -78,7 +78,7 @@ def test_reading_in_pieces_gives_the_tokens_of_the_whole(tmp_path, monkeypatch, 
     (tmp_path / "tok").mkdir()
     tokenizer.save(tmp_path / "tok")
     (tmp_path / "text.txt").write_text(text, encoding="utf-8", newline="")
-    monkeypatch.setattr(data.prepare, "PIECE", piece)
+    monkeypatch.setattr(data.documents, "PIECE", piece)
     prepare(PrepareConfig((tmp_path / "text.txt",), tmp_path / "out", tokenizer=tmp_path / "tok"))
     cut = int(len(text) * 0.9)
     assert tokens(tmp_path / "out", "train").tolist() == tokenizer.encode(text[:cut])

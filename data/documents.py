@@ -1,0 +1,120 @@
+"""The files of a corpus: found, checked, and read as documents, in pieces that fit in memory."""
+
+import codecs
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from tqdm import tqdm
+
+from gpt.errors import UserError
+from gpt.labelled import read_rows
+
+PIECE = 1 << 20  # characters, or bytes, read at a time
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of the corpus, read once from end to end."""
+
+    path: Path
+    name: str  # as meta.json gives it: without the folders that only this machine has
+    bytes: int
+    characters: int
+    documents: int
+    sha256: str
+
+
+def find_files(paths: tuple[Path, ...], suffixes: tuple[str, ...]) -> list[tuple[Path, str]]:
+    """Each file to read with the name to remember it by, in an order that is the same everywhere."""
+    found = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted((p.relative_to(path).as_posix(), p) for p in path.rglob("*") if p.suffix in suffixes)
+            found += [(p, name) for name, p in inside if p.is_file() and p.stat().st_size > 0]
+            if not inside:
+                raise UserError(f"{path} holds no file that ends in {' '.join(suffixes)}: try --suffixes")
+        elif not path.is_file():
+            raise UserError(f"{path} does not exist")
+        elif path.stat().st_size == 0:
+            raise UserError(f"{path} is empty: there is nothing to learn from")
+        else:
+            found.append((path, path.name))
+    if not found:
+        raise UserError("no text given: name at least one file or folder that is not empty")
+    return found
+
+
+def scan(path: Path, name: str, bar: tqdm) -> Source:
+    """Read a file once: that it is UTF-8, how long it is, how many documents it holds, and its hash."""
+    digest, decoder = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")()
+    size = characters = 0
+    with path.open("rb") as file:
+        while data := file.read(PIECE):
+            waiting = len(decoder.getstate()[0])  # bytes of a character that the last piece cut in two
+            try:
+                characters += len(decoder.decode(data))
+            except UnicodeDecodeError as error:
+                raise not_utf8(path, size - waiting + error.start) from None
+            digest.update(data)
+            size += len(data)
+            bar.update(len(data))
+    if waiting := len(decoder.getstate()[0]):
+        raise not_utf8(path, size - waiting)
+    documents = sum(1 for _ in documents_of(path)) if path.suffix in (".jsonl", ".csv") else 1
+    return Source(path, name, size, characters, documents, digest.hexdigest())
+
+
+def not_utf8(path: Path, offset: int) -> UserError:
+    return UserError(f"{path} is not UTF-8 text: see byte {offset:,}. Save it as UTF-8, or leave it out")
+
+
+class Document(NamedTuple):
+    pieces: Iterator[str]  # its text, in pieces that can be tokenized one by one
+    bits: float | None = None  # -log2 of its probability, where that is known
+    world: str | None = None  # the language of the toy world, where it comes from there
+
+
+def documents_of(path: Path) -> Iterator[Document]:
+    """The documents of a file, one after the other."""
+    if path.suffix == ".csv":
+        yield from (Document(iter([row["text"]])) for _, row in read_rows(path, ("text",)) if row["text"])
+        return
+    with path.open(encoding="utf-8-sig", newline="") as file:  # "-sig" drops the mark some editors put first
+        if path.suffix != ".jsonl":
+            yield Document(pieces_of(file))
+            return
+        for number, line in enumerate(file, start=1):
+            try:
+                row = json.loads(line)
+                text, bits = row["text"], row.get("bits")
+                if not isinstance(text, str) or not isinstance(bits, float | int | None):
+                    raise TypeError
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise UserError(f'{path}, line {number}: expected an object like {{"text": "..."}}') from None
+            if text:
+                yield Document(iter([text]), bits, row.get("world"))
+
+
+def pieces_of(file: TextIO, characters: float = math.inf) -> Iterator[str]:
+    """The next `characters` of a file in pieces of about PIECE, cut so that tokenizing them one by one gives the
+    ids of the whole: before white space, where no word of the tokenizer's pattern goes on. (Where there is none
+    for 8 pieces, the cut falls where it falls.)"""
+    rest = ""
+    while text := file.read(int(min(PIECE, characters))):
+        characters -= len(text)
+        text = rest + text
+        cut = len(text) - 1
+        while cut > 0 and not (text[cut] in " \n" and not text[cut - 1].isspace()):
+            cut -= 1
+        if cut == 0 and len(text) >= 8 * PIECE:
+            cut = len(text)
+        if cut > 0:
+            yield text[:cut]
+        rest = text[cut:]
+    if rest:
+        yield rest

@@ -1,0 +1,172 @@
+"""Labelled text: CSV with the columns `text` and `label`, or JSONL with those keys, in three splits.
+
+A folder holds train.csv and, if they are given, val.csv and test.csv (or .jsonl). A split that is not given is taken
+from train by seed and label, so that each label has its share in it.
+"""
+
+import csv
+import json
+import math
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpt.errors import UserError
+
+TAKEN = 0.1  # the share of the training examples that makes a split which is not given
+csv.field_size_limit(1 << 30)  # a whole book may stand in one field
+
+
+@dataclass(frozen=True)
+class Example:
+    text: str
+    label: str
+
+
+def read_splits(data: Path, seed: int) -> dict[str, list[Example]]:
+    """The examples of "train", "val" and "test" from a folder, or from one file that is split here.
+
+    Raises UserError if files are missing or damaged (saying the line), if a text is empty, or if there are too few
+    examples to split.
+    """
+    if data.is_dir():
+        files = {split: find_split(data, split) for split in ("train", "val", "test")}
+    else:
+        files = {"train": data, "val": None, "test": None}
+    if files["train"] is None or not files["train"].is_file():
+        raise UserError(f"{data} holds no train.csv or train.jsonl, and is no such file itself")
+    splits = {split: read_examples(path) for split, path in files.items() if path is not None}
+    for split in ("test", "val"):
+        if split not in splits:
+            splits["train"], splits[split] = take(splits["train"], TAKEN, f"{seed} {split}", data)
+    return splits
+
+
+def find_split(folder: Path, split: str) -> Path | None:
+    """FOLDER/split.csv or FOLDER/split.jsonl, or None. Raises UserError if both are there."""
+    found = [folder / f"{split}{suffix}" for suffix in (".csv", ".jsonl") if (folder / f"{split}{suffix}").is_file()]
+    if len(found) > 1:
+        raise UserError(f"{folder} holds both {split}.csv and {split}.jsonl: remove one of them")
+    return found[0] if found else None
+
+
+def read_examples(path: Path) -> list[Example]:
+    """The examples of one file, in its order; white space around texts and labels is dropped."""
+    examples = []
+    for line, row in read_rows(path, ("text", "label")):
+        for name in ("text", "label"):
+            if not row[name]:
+                raise UserError(f"{path}, line {line}: the {name} is empty: fill it in or remove the line")
+        examples.append(Example(row["text"], row["label"]))
+    if not examples:
+        raise UserError(f"{path} holds no examples")
+    return examples
+
+
+def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Each row of a CSV or JSONL file as (its line, {column: value}). Raises UserError where it is not one."""
+    if path.suffix not in (".csv", ".jsonl"):
+        raise UserError(f"{path} is neither .csv nor .jsonl")
+    read = csv_rows if path.suffix == ".csv" else json_rows
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for line, row in read(file, path, columns):
+                yield line, {name: str(row[name]).strip() for name in columns}
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error.reason}): save it as UTF-8") from None
+
+
+def csv_rows(file, path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict]]:
+    reader = csv.reader(file, strict=True)
+    try:
+        header = next(reader, [])
+        for name in columns:
+            if name not in header:
+                raise UserError(f"{path} has no column {name!r}: its first line names {', '.join(header) or 'none'}")
+        start = reader.line_num + 1  # a quoted field may hold line ends, so rows are not lines
+        for row in reader:
+            if row and len(row) != len(header):
+                raise UserError(
+                    f"{path}, line {start}: {len(row)} fields, but the header has {len(header)}: "
+                    'put a text that holds commas in "quotes"'
+                )
+            if row:
+                yield start, dict(zip(header, row, strict=True))
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: this is not CSV ({error})") from None
+
+
+def json_rows(file, path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict]]:
+    for line, content in enumerate(file, start=1):
+        if not content.strip():
+            continue
+        try:
+            row = json.loads(content)
+            if not isinstance(row, dict):
+                raise ValueError("no object")
+        except ValueError as error:
+            raise UserError(f"{path}, line {line}: this is not a JSON object ({error})") from None
+        for name in columns:
+            if not isinstance(row.get(name), str | int | float):
+                raise UserError(f"{path}, line {line}: there is no key {name!r} with a text in it")
+        yield line, row
+
+
+def take(examples: list[Example], share: float, key: str, data: Path) -> tuple[list[Example], list[Example]]:
+    """(The rest, `share` of the examples), with each label in both as often as in the whole, as near as it goes.
+
+    Which ones depends on the key and on the examples alone. The order stays as it was.
+    """
+    numbers = defaultdict(list)  # label -> where it is
+    for i, example in enumerate(examples):
+        numbers[example.label].append(i)
+    if len(numbers) > len(examples) * share:  # numbers to estimate, or labels too rare to be shared out
+        numbers = {"": list(range(len(examples)))}
+    taken = set()
+    for label in sorted(numbers):
+        count = round(len(numbers[label]) * share)
+        taken.update(random.Random(f"{key} {label}").sample(numbers[label], count))
+    if not taken or len(taken) == len(examples):
+        raise UserError(f"{data}: {len(examples)} examples are too few to take a validation or test split from")
+    kept = [example for i, example in enumerate(examples) if i not in taken]
+    return kept, [examples[i] for i in sorted(taken)]
+
+
+def label_names(splits: dict[str, list[Example]]) -> tuple[str, ...]:
+    """The labels of the training split, sorted. Raises UserError if there is one only, or if another split has
+    one that training lacks."""
+    names = sorted({example.label for example in splits["train"]})
+    if len(names) < 2:
+        raise UserError(f"all training examples are labelled {names[0]!r}: there is nothing to tell apart")
+    for split in ("val", "test"):
+        for example in splits[split]:
+            if example.label not in names:
+                raise UserError(
+                    f"the {split} split has the label {example.label!r}, which training never had: "
+                    f"training has {', '.join(names[:10])}"
+                )
+    return tuple(names)
+
+
+def label_numbers(splits: dict[str, list[Example]]) -> dict[str, list[float]]:
+    """For regression: the labels of each split as numbers. Raises UserError for one that is not a number, or if
+    all of training's are the same."""
+    numbers = {}
+    for split, examples in splits.items():
+        numbers[split] = []
+        for example in examples:
+            try:
+                numbers[split].append(float(example.label))
+                if not math.isfinite(numbers[split][-1]):
+                    raise ValueError
+            except ValueError:
+                raise UserError(
+                    f"the {split} split has the label {example.label!r}, which is no number: "
+                    "leave --task regression out, or put it right"
+                ) from None
+    if len(set(numbers["train"])) < 2:
+        raise UserError(f"all training examples are labelled {numbers['train'][0]}: there is nothing to tell apart")
+    return numbers

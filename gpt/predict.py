@@ -1,0 +1,112 @@
+"""Labels for new texts, from one fine-tuned model or from several whose probabilities are averaged.
+
+    python finetune.py predict --model out/sentiment --text "not bad at all" "I fell asleep"
+    python finetune.py predict --model out/sentiment --file reviews.txt --format jsonl
+    cat reviews.txt | python finetune.py predict --model out/one out/two out/three --file -
+
+A file holds one text a line; of a .csv or .jsonl file the column or key `text` is read.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+from torch import Tensor
+
+from gpt.classifier import GPTClassifier, classify, load_classifier
+from gpt.device import Machine, pick_machine
+from gpt.errors import UserError, parse
+from gpt.labelled import read_rows
+from gpt.lora import load_adapter
+from gpt.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    model: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER ...")]
+    """folders that finetune.py wrote; several of them are averaged"""
+    text: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT ...")] = ()
+    """the texts themselves"""
+    file: Path | None = None
+    """a file of texts; - is standard input"""
+    format: Literal["table", "jsonl"] = "table"
+    """a table to look at, or one JSON object a line"""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes the fastest there is"""
+
+
+def load(folder: Path, device: torch.device | str) -> GPTClassifier:
+    """A fine-tuned model, whole or as an adapter beside the model it belongs to."""
+    has_adapter = (folder / "adapter.json").is_file()
+    return load_adapter(folder, device) if has_adapter else load_classifier(folder, device)
+
+
+def answer(folders: tuple[Path, ...], texts: list[str], machine: Machine) -> tuple[tuple[str, ...], Tensor]:
+    """(The labels, what the models say of each text on average): probabilities (texts, labels), or numbers
+    (texts, 1) of a regression. Texts longer than a model's context are cut off there.
+
+    Raises UserError if the models do not have the same labels.
+    """
+    total, labels = torch.zeros(0), ()
+    for folder in folders:
+        model, tokenizer = load(folder, machine.device), Tokenizer.load(folder)
+        if labels and model.labels != labels:
+            raise UserError(
+                f"{folder} has the labels {', '.join(model.labels)}, but {folders[0]} has {', '.join(labels)}: "
+                "only models for the same task can be averaged"
+            )
+        labels = model.labels
+        tokens = [tokenizer.encode(text)[: model.config.context_length] for text in texts]
+        logits = classify(model, tokens, machine)
+        answers = logits if model.is_regression else logits.softmax(1)  # (texts, labels)
+        total = total + answers if len(total) else answers
+    return labels, total / len(folders)
+
+
+def read_texts(config: PredictConfig) -> list[str]:
+    """The texts to label. Raises UserError if there is none, or an empty one among those given with --text."""
+    if bool(config.text) == (config.file is not None):
+        raise UserError("give the texts with --text, or a file of them with --file")
+    if config.file is None:
+        texts = [text.strip() for text in config.text]
+    elif config.file.suffix in (".csv", ".jsonl"):
+        rows = list(read_rows(config.file, ("text",)))
+        if empty := [line for line, row in rows if not row["text"]]:
+            raise UserError(f"{config.file}, line {empty[0]}: the text is empty")
+        texts = [row["text"] for _, row in rows]
+    else:
+        try:
+            whole = sys.stdin.read() if str(config.file) == "-" else config.file.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{config.file} is not UTF-8 text: see its byte {error.start}") from None
+        texts = [line.strip() for line in whole.split("\n") if line.strip()]
+    if not texts or not all(texts):
+        raise UserError("there is no text to label: a text must hold more than white space")
+    return texts
+
+
+def main(arguments: list[str]) -> None:
+    config = parse(lambda: tyro.cli(PredictConfig, prog="finetune.py predict", description=__doc__, args=arguments))
+    texts = read_texts(config)
+    labels, answers = answer(config.model, texts, pick_machine(config.device))
+    if config.format == "table":
+        print("  ".join([*(f"{label:>10}" for label in labels), "answer      text"]))
+    for text, row in zip(texts, answers.tolist(), strict=True):
+        if len(labels) == 1:
+            said = {"text": text, labels[0]: row[0]}
+        else:
+            said = {
+                "text": text,
+                "label": labels[row.index(max(row))],
+                "probabilities": dict(zip(labels, row, strict=True)),
+            }
+        if config.format == "jsonl":
+            print(json.dumps(said, ensure_ascii=False))
+        elif len(labels) == 1:
+            print(f"{row[0]:10.4g}  {text}")
+        else:
+            print("  ".join([*(f"{p:10.1%}" for p in row), f"{said['label']:10}  {text}"]))

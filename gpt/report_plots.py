@@ -1,0 +1,83 @@
+"""The pictures of a fine-tuning. Each function writes one PNG."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")  # draw to files, also where there is no screen
+import matplotlib.pyplot as plt
+
+INK, TRAIN, VALIDATION, OTHER = "#222222", "#9db7d5", "#1f4e8c", "#b5442e"
+
+
+def confusion(counts: list[list[int]], labels: tuple[str, ...], accuracy: float, path: Path) -> None:
+    """What each true class (a row) was taken for (a column): counts, and shares of the row as shades."""
+    n = len(labels)
+    size = min(12, 3.2 + 0.7 * n)
+    figure, axes = plt.subplots(figsize=(size, size), dpi=150, layout="constrained")
+    shares = [[count / max(1, sum(row)) for count in row] for row in counts]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for i, row in enumerate(counts):
+        for j, count in enumerate(row):
+            color = "white" if shares[i][j] > 0.5 else INK
+            text = f"{count:,}\n{shares[i][j]:.0%}" if n <= 10 else f"{count}"
+            axes.text(j, i, text, ha="center", va="center", color=color, fontsize=11 if n <= 5 else 8)
+    axes.set_xticks(range(n), labels, rotation=0 if n <= 4 else 45)
+    axes.set_yticks(range(n), labels)
+    axes.set(xlabel="the model's answer", ylabel="the truth", title=f"test accuracy {accuracy:.1%}")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def learning_curve(rows: list[dict], best_step: int, title: str, path: Path) -> None:
+    """Loss on the labels and validation accuracy (or R²) over the steps, from the rows of a metrics.jsonl."""
+    steps = [row["step"] for row in rows]
+    name, label = ("val_accuracy", "accuracy") if "val_accuracy" in rows[0] else ("val_r2", "R²")
+    figure, (top, bottom) = plt.subplots(2, figsize=(8, 5), dpi=150, sharex=True, layout="constrained")
+    top.plot(steps, [row["train_loss"] for row in rows], color=TRAIN, linewidth=2, marker="o", ms=4, label="training")
+    top.plot(steps, [row["val_loss"] for row in rows], color=VALIDATION, linewidth=2, marker="o", ms=4,
+             label="validation")  # fmt: skip
+    top.set(ylabel="loss on the labels", title=title)
+    top.set_ylim(bottom=0)
+    top.legend(frameon=False)
+    scores = [row[name] for row in rows]
+    bottom.plot(steps, scores, color=VALIDATION, linewidth=2, marker="o", ms=4)
+    best = scores[steps.index(best_step)]
+    bottom.plot(best_step, best, marker="o", ms=10, mfc="none", color=OTHER)
+    bottom.annotate(f"kept: {best:.3f}", (best_step, best), xytext=(0, -20), textcoords="offset points", color=OTHER,
+                    ha="center")  # fmt: skip
+    bottom.set(xlabel="step", ylabel=f"validation {label}")
+    bottom.margins(y=0.3)
+    for axes in (top, bottom):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def label_curve(rows: list[dict], score: str, path: Path) -> None:
+    """What pretraining is worth where labels are few: the score on the test split over the number of labels.
+
+    rows: {"labels": n, "pretrained": score, "from_scratch": score, "tfidf": score}; score: "accuracy" or "r2".
+    """
+    counts = [row["labels"] for row in rows]
+    figure, axes = plt.subplots(figsize=(8, 4.5), dpi=150, layout="constrained")
+    for name, color, label in (
+        ("pretrained", VALIDATION, "pretrained, then fine-tuned"),
+        ("from_scratch", OTHER, "the same net from random weights"),
+        ("tfidf", "#888888", "TF-IDF and logistic regression"),
+    ):
+        values = [row[name] for row in rows]
+        axes.plot(counts, values, color=color, linewidth=2, marker="o", label=label)
+        axes.annotate(f"{values[-1]:.1%}", (counts[-1], values[-1]), xytext=(8, -3), textcoords="offset points",
+                      color=color)  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xticks(counts, [f"{count:,}" for count in counts])
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.set(xlabel="labelled texts to learn from", ylabel=f"test {score}")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(path)
+    plt.close(figure)

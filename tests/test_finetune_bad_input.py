@@ -1,0 +1,158 @@
+"""Every way to get fine-tuning wrong: one line on stderr that says what to do, exit code 2, nothing touched."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import random_model
+from test_bad_input import contents
+
+import finetune
+from gpt.checkpoint import save_model
+from gpt.classifier import GPTClassifier, save_classifier
+from gpt.errors import run_main
+from gpt.lora import LoraConfig, add_lora, save_adapter
+from gpt.tokenizer import Tokenizer
+
+GOOD = "text,label\n" + "".join(f"text number {i},{'ab'[i % 2]}\n" for i in range(40))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, corpus):
+    """A working folder with one of everything that can go wrong."""
+    here = tmp_path_factory.mktemp("bad")
+    tokenizer = Tokenizer.load(corpus)
+    base = random_model("rotary")
+    save_model(base, tokenizer, here / "model")
+    shutil.copytree(here / "model", here / "no_tokenizer")
+    (here / "no_tokenizer/merges.txt").unlink()
+    for name, labels in (("ab", ("a", "b")), ("abc", ("a", "b", "c"))):
+        save_classifier(GPTClassifier(base.config, labels), tokenizer, here / name)
+    adapted = GPTClassifier(base.config, ("a", "b"))
+    add_lora(adapted, LoraConfig())
+    save_model(random_model("rotary", seed=1), tokenizer, here / "other")
+    save_adapter(adapted, LoraConfig(), here / "model", tokenizer, here / "adapter")
+    about = json.loads((here / "adapter/adapter.json").read_text(encoding="utf-8"))
+    about["base"] = "other"
+    (here / "adapter/adapter.json").write_text(json.dumps(about), encoding="utf-8")
+
+    files = {
+        "good.csv": GOOD,
+        "no_label.csv": "text,stars\nfine,5\n",
+        "no_header.csv": "",
+        "header_only.csv": "text,label\n",
+        "empty_text.csv": GOOD + '"  ",a\n',
+        "empty_label.csv": GOOD + "something,\n",
+        "one_class.csv": "text,label\n" + "".join(f"text {i},same\n" for i in range(40)),
+        "commas.csv": "text,label\nfine,a\nwell, well,a\n",
+        "quotes.csv": 'text,label\nfine,a\n"never closed,a\n',
+        "two.csv": "text,label\none,a\ntwo,b\n",
+        "list.jsonl": '{"text": "fine", "label": "a"}\n[1]\n',
+        "cut.jsonl": '{"text": "fine", "label": "a"}\n{"text": "fine", "la',
+        "no_key.jsonl": '{"text": "fine"}\n',
+        "words.csv": GOOD,
+        "same_number.csv": "text,label\n" + "".join(f"text {i},3\n" for i in range(40)),
+        "data.parquet": "PAR1",
+        "empty.txt": "\n \n",
+        "new_label/train.csv": GOOD,
+        "new_label/test.csv": "text,label\nunheard of,c\n",
+        "both/train.csv": GOOD,
+        "both/train.jsonl": "{}",
+        "empty_folder/readme.txt": "",
+    }
+    for name, content in files.items():
+        (here / name).parent.mkdir(exist_ok=True)
+        (here / name).write_text(content, encoding="utf-8")
+    (here / "latin1.csv").write_bytes("text,label\ncafé,a\n".encode("latin-1"))
+    (here / "latin1.txt").write_bytes("café\n".encode("latin-1"))
+    return here
+
+
+FINETUNE = [
+    ("--data no_label.csv", "no column 'label': its first line names text, stars"),
+    ("--data no_header.csv", "no column 'text'"),
+    ("--data header_only.csv", "holds no examples"),
+    ("--data empty_text.csv", "empty_text.csv, line 42: the text is empty"),
+    ("--data empty_label.csv", "empty_label.csv, line 42: the label is empty"),
+    ("--data one_class.csv", "all training examples are labelled 'same'"),
+    ("--data commas.csv", "commas.csv, line 3: 3 fields, but the header has 2"),
+    ("--data quotes.csv", "quotes.csv, line 3: this is not CSV"),
+    ("--data two.csv", "too few"),
+    ("--data list.jsonl", "list.jsonl, line 2"),
+    ("--data cut.jsonl", "cut.jsonl, line 2"),
+    ("--data no_key.jsonl", "no_key.jsonl, line 1: there is no key 'label'"),
+    ("--data latin1.csv", "not UTF-8"),
+    ("--data data.parquet", "neither .csv nor .jsonl"),
+    ("--data new_label", "the test split has the label 'c', which training never had: training has a, b"),
+    ("--data both", "both train.csv and train.jsonl"),
+    ("--data empty_folder", "holds no train.csv"),
+    ("--data nowhere", "nowhere holds no train.csv or train.jsonl"),
+    ("--data good.csv --task regression", "no number"),
+    ("--data same_number.csv --task regression", "nothing to tell apart"),
+    ("--data good.csv --model no_tokenizer", "merges.txt"),
+    ("--data good.csv --model nowhere", "nowhere is not a model folder"),
+    ("--data good.csv --model ab", "holds a classifier, not a language model"),
+    ("--data good.csv --out model --overwrite", "choose another one"),
+    ("--data good.csv --out ab", "already holds a run"),
+    ("--data good.csv --resume", "nothing to resume"),
+    ("--data good.csv --labels 1000", "only 32 in training"),
+    ("--data good.csv --train last-n --last-n 9", "the model has 3 blocks"),
+    ("--data good.csv --train lora --lora.rank 0", "rank 0"),
+    ("--data good.csv --train lora --lora.targets wte", "wte"),
+    ("--data good.csv --keep-adapter", "needs --train lora"),
+    ("--data good.csv --train head --compare", "need --train full"),
+    ("--data good.csv --label-counts 100000", "only 32 in training"),
+    ("--data good.csv --epochs 0", "epochs"),
+    ("--data good.csv --dropout 1", "dropout"),
+    ("--data good.csv --task guess", "--task"),
+    ("--data good.csv --device abacus", "abacus"),
+]
+PREDICT = [
+    ("--model model --text hi", "not a classifier: fine-tune it first"),
+    ("--model nowhere --text hi", "nowhere is not a model folder"),
+    ("--model adapter --text hi", "is for another model than the one in other"),
+    ("--model ab abc --text hi", "only models for the same task can be averaged"),
+    ("--model ab", "--text"),
+    ("--model ab --text hi --file empty.txt", "--text, or a file"),
+    ("--model ab --file empty.txt", "no text to label"),
+    ("--model ab --file latin1.txt", "not UTF-8"),
+    ("--model ab --file nowhere.txt", "nowhere.txt"),
+    ("--model ab --file empty_text.csv", "line 42: the text is empty"),
+    ("--text hi", "--model"),
+]
+
+
+@pytest.fixture
+def folder(prepared, monkeypatch):
+    monkeypatch.chdir(prepared)
+
+
+def run(monkeypatch, capsys, arguments, message):
+    before = contents(Path())
+    monkeypatch.setattr(sys, "argv", ["finetune.py", *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        run_main(finetune.main)
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert error.startswith("error: ") and error.count("\n") == 1, error
+    assert message in error
+    assert contents(Path()) == before
+
+
+@pytest.mark.parametrize(("arguments", "message"), FINETUNE)
+def test_a_mistake_in_fine_tuning_is_one_line_and_exit_code_2(folder, monkeypatch, capsys, arguments, message):
+    words = arguments.split()
+    for flag, value in (("--model", "model"), ("--out", "new")):
+        words += [] if flag in words else [flag, value]
+    run(monkeypatch, capsys, words, message)
+
+
+@pytest.mark.parametrize(("arguments", "message"), PREDICT)
+def test_a_mistake_in_predicting_is_one_line_and_exit_code_2(folder, monkeypatch, capsys, arguments, message):
+    run(monkeypatch, capsys, ["predict", *arguments.split()], message)
+
+
+def test_an_empty_text_among_others_is_one_line(folder, monkeypatch, capsys):
+    run(monkeypatch, capsys, ["predict", "--model", "ab", "--text", "fine", " "], "more than white space")

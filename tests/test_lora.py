@@ -1,0 +1,145 @@
+"""LoRA: the pretrained function to begin with, a plain model in the end, and only the thin matrices in between."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from conftest import random_model
+from safetensors.torch import load_file, save_file
+from test_classifier import CPU, LABELS, random_texts
+
+from gpt.checkpoint import save_model
+from gpt.classifier import GPTClassifier, classify, save_classifier
+from gpt.errors import UserError
+from gpt.lora import LoraConfig, LoraLinear, add_lora, load_adapter, merge, save_adapter
+from gpt.tokenizer import Tokenizer
+
+EVERYWHERE = LoraConfig(rank=4, alpha=8, targets=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"))
+TEXTS = random_texts([3, 17, 32, 8])
+
+
+@pytest.fixture
+def plain(model):
+    """A classifier on a random model, before LoRA."""
+    torch.manual_seed(1)
+    classifier = GPTClassifier(model.config, LABELS)
+    classifier.transformer.load_state_dict(model.transformer.state_dict())
+    return classifier.eval()
+
+
+def stir(model, seed=2):
+    """As if it had been trained: everything that LoRA trains takes other values."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.add_(torch.randn_like(weight) * 0.1)
+
+
+def test_lora_starts_at_exactly_the_pretrained_function(plain):
+    before = classify(plain, TEXTS, CPU)
+    add_lora(plain, EVERYWHERE)
+    assert torch.equal(classify(plain, TEXTS, CPU), before)
+
+
+def test_merged_and_unmerged_answers_agree(plain):
+    before = classify(plain, TEXTS, CPU)
+    add_lora(plain, EVERYWHERE)
+    stir(plain)
+    apart = classify(plain, TEXTS, CPU)
+    merged = merge(plain)
+    assert (apart - before).abs().max() > 0.1
+    assert not any(isinstance(module, LoraLinear) for module in merged.modules())
+    assert (classify(merged, TEXTS, CPU) - apart).abs().max() <= 1e-5 * max(1.0, float(apart.abs().max()))
+    assert any(isinstance(module, LoraLinear) for module in plain.modules()), "merging works on a copy"
+
+
+def test_a_lora_layer_is_the_formula_of_the_paper():
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(6, 10)
+    layer = LoraLinear(linear, rank=2, alpha=6.0)
+    torch.nn.init.normal_(layer.lora_b)
+    x = torch.randn(3, 6)
+    weight = linear.weight + 3.0 * layer.lora_b @ layer.lora_a
+    torch.testing.assert_close(layer(x), x @ weight.T + linear.bias)
+
+
+def test_only_the_thin_matrices_the_last_norm_and_the_head_are_trained(plain):
+    body = {name: weight.clone() for name, weight in plain.state_dict().items()}
+    add_lora(plain, LoraConfig(rank=4, targets=("attn.c_attn",)))
+    trained = {name for name, weight in plain.named_parameters() if weight.requires_grad}
+    C, n_layer = plain.config.n_embd, plain.config.n_layer
+    assert len(trained) == 2 * n_layer + 2 + 1
+    count = sum(weight.numel() for weight in plain.parameters() if weight.requires_grad)
+    assert count == n_layer * 4 * (C + 3 * C) + 2 * C + 3 * C
+
+    optimizer = torch.optim.AdamW([w for w in plain.parameters() if w.requires_grad], lr=0.1)
+    plain(torch.tensor([TEXTS[0]]), torch.tensor([3])).square().sum().backward()
+    optimizer.step()
+    after = {name.replace(".linear.", "."): weight for name, weight in plain.state_dict().items()}
+    moved = {name for name, weight in body.items() if not torch.equal(weight, after[name])}
+    assert moved and all(name.startswith(("score.", "transformer.ln_f.")) for name in moved)
+
+
+@pytest.fixture
+def saved(model, plain, corpus, tmp_path):
+    """(A model that LoRA has changed, the folder of its base, the folder of its adapter)."""
+    tokenizer = Tokenizer.load(corpus)
+    save_model(model, tokenizer, tmp_path / "base")
+    add_lora(plain, EVERYWHERE)
+    stir(plain)
+    save_adapter(plain, EVERYWHERE, tmp_path / "base", tokenizer, tmp_path / "adapter")
+    return plain, tmp_path / "base", tmp_path / "adapter"
+
+
+def test_an_adapter_loads_back_with_the_same_bits(saved):
+    model, _, adapter = saved
+    loaded = load_adapter(adapter)
+    assert loaded.labels == LABELS
+    assert torch.equal(classify(loaded, TEXTS, CPU), classify(model, TEXTS, CPU))
+
+
+def test_an_adapter_is_much_smaller_than_the_model(saved, corpus, tmp_path):
+    model, _, adapter = saved
+    save_classifier(merge(model), Tokenizer.load(corpus), tmp_path / "whole")
+    sizes = [
+        (folder.stat().st_size) for folder in (adapter / "adapter.safetensors", tmp_path / "whole/model.safetensors")
+    ]
+    assert sizes[0] < 0.2 * sizes[1]
+
+
+def test_an_adapter_for_another_model_is_refused(saved, corpus):
+    _, base, adapter = saved
+    save_model(random_model("rotary", seed=5), Tokenizer.load(corpus), base)
+    with pytest.raises(UserError, match="for another model"):
+        load_adapter(adapter)
+    shutil.rmtree(base)
+    with pytest.raises(UserError, match="not there"):
+        load_adapter(adapter)
+
+
+def test_an_adapter_follows_its_model_to_another_folder(saved, tmp_path):
+    model, base, adapter = saved
+    base.rename(tmp_path / "moved")
+    loaded = load_adapter(adapter, base=tmp_path / "moved")
+    assert torch.equal(classify(loaded, TEXTS, CPU), classify(model, TEXTS, CPU))
+
+
+def test_a_damaged_adapter_is_refused(saved):
+    _, _, adapter = saved
+    learned = load_file(adapter / "adapter.safetensors")
+    about = (adapter / "adapter.json").read_text(encoding="utf-8")
+
+    for content in ("{", json.dumps({"base": "x"}), about.replace("attn.c_attn", "attn.nothing")):
+        (adapter / "adapter.json").write_text(content, encoding="utf-8")
+        with pytest.raises(UserError, match="damaged"):
+            load_adapter(adapter)
+    (adapter / "adapter.json").write_text(about, encoding="utf-8")
+    learned.pop("transformer.h.0.attn.c_attn.lora_b")
+    save_file(learned, adapter / "adapter.safetensors")
+    with pytest.raises(UserError, match="does not fit"):
+        load_adapter(adapter)
+    (adapter / "adapter.safetensors").write_bytes(b"short")
+    with pytest.raises(UserError, match="damaged"):
+        load_adapter(adapter)
