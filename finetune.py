@@ -94,6 +94,8 @@ def finetune(config: FinetuneConfig) -> dict | None:
     pretrained, tokenizer = load_model(config.model), Tokenizer.load(config.model)
     T, is_regression = pretrained.config.context_length, config.task == "regression"
     task = load_task(config.data, is_regression, config.labels, config.split_seed, tokenizer, T)
+    if max(config.label_counts, default=0) > len(task.examples["train"]):
+        raise UserError(f"--label-counts asks for more than the {len(task.examples['train']):,} training examples")
     identity = {"data": task.fingerprint(), "model": sha256(config.model / "model.safetensors")}
 
     torch.manual_seed(config.seed)
