@@ -1,6 +1,9 @@
 """What the tests share: real text that every machine has, and small folders made from it."""
 
+import csv
 import json
+import random
+import signal
 import sysconfig
 from pathlib import Path
 
@@ -8,7 +11,10 @@ import pytest
 import torch
 
 from data.prepare import PrepareConfig, prepare
+from gpt.checkpoint import save_model
+from gpt.finetune_config import FinetuneConfig
 from gpt.model import GPT, GPTConfig
+from gpt.tokenizer import Tokenizer
 
 torch.set_num_threads(1)  # quicker than two for nets this small
 
@@ -49,3 +55,53 @@ def random_model(position: str, vocab_size: int = 300, seed: int = 0) -> GPT:
         for weight in model.parameters():
             weight.add_(torch.randn_like(weight) * (0.2 if weight.ndim == 2 else 0.1))
     return model.eval()
+
+
+NOUNS = ["the film", "the meal", "this toy", "our walk", "a song", "the book", "my visit", "the game"]
+GOOD, BAD = ["great", "lovely", "charming"], ["awful", "dreadful", "boring"]
+
+
+def write_reviews(path, count, seed):
+    """Reviews that are easy to tell apart: the last word decides."""
+    draw = random.Random(seed)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for i in range(count):
+            words = GOOD if i % 2 else BAD
+            writer.writerow([f"I thought, number {draw.randrange(1000)}, {draw.choice(NOUNS)} was {draw.choice(words)}",
+                             "good" if i % 2 else "bad"])  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory, corpus):
+    """A model folder: two small blocks with random weights."""
+    torch.manual_seed(7)
+    model = GPT(GPTConfig(300, 64, 2, 2, 32, position="rotary"))
+    folder = tmp_path_factory.mktemp("base")
+    save_model(model, Tokenizer.load(corpus), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reviews(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reviews")
+    for seed, (split, count) in enumerate({"train": 160, "val": 40, "test": 40}.items()):
+        write_reviews(folder / f"{split}.csv", count, seed)
+    return folder
+
+
+@pytest.fixture
+def config(base, reviews, tmp_path):
+    return FinetuneConfig(
+        base, reviews, tmp_path / "run", min_steps=40, epochs=1, batch_size=16, learning_rate=5e-3,
+        lm_loss=0.2, word_dropout=0.05, evaluations=4, device="cpu", precision="float32", threads=1,
+    )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def restore_signals():
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

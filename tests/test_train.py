@@ -61,14 +61,6 @@ def stop_after(monkeypatch, step):
     monkeypatch.setattr(train_script.Dataset, "batch", batch)
 
 
-@pytest.fixture(autouse=True)
-def restore_signals():
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
 def test_a_run_learns_and_leaves_all_its_files(config):
     train(config)
     rows = read_metrics(config.out)

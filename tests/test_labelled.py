@@ -1,0 +1,192 @@
+"""Labelled text around the loop: reading it, batching it, measuring, reporting, predicting."""
+
+import csv
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import finetune as finetune_script
+from finetune import drop_words, finetune, language_loss, loss_on_labels
+from gpt import finetune_report, predict
+from gpt.baselines import baselines
+from gpt.buckets import Buckets
+from gpt.classifier import GPTClassifier, pad
+from gpt.device import pick_machine
+from gpt.labelled import Example, read_examples, read_splits, take
+from gpt.model import GPTConfig
+from gpt.task import load_task
+from gpt.tokenizer import Tokenizer
+
+CPU = pick_machine("cpu", "float32", "off")
+
+
+def test_every_text_comes_once_in_an_epoch_and_batches_depend_on_seed_and_step_alone():
+    lengths = np.random.default_rng(0).integers(1, 60, 203).tolist()
+    buckets = Buckets(lengths, 16, seed=3)
+    assert buckets.batches_per_epoch == 13
+    for epoch in range(2):
+        steps = range(epoch * 13, epoch * 13 + 13)
+        assert sorted(np.concatenate([buckets.batch(step) for step in steps])) == list(range(203))
+    again = Buckets(lengths, 16, seed=3)
+    assert all(np.array_equal(again.batch(step), buckets.batch(step)) for step in (25, 0, 13, 7))
+    assert any(not np.array_equal(Buckets(lengths, 16, seed=4).batch(step), buckets.batch(step)) for step in range(3))
+
+
+def test_texts_of_like_length_share_a_batch():
+    lengths = np.random.default_rng(0).integers(1, 60, 512)
+    batches = [Buckets(lengths.tolist(), 16, seed=0).batch(step) for step in range(32)]
+    padded = sum(lengths[batch].max() * len(batch) for batch in batches)
+    assert padded < 1.1 * lengths.sum()
+
+
+def test_the_language_loss_is_the_mean_over_real_tokens():
+    torch.manual_seed(0)
+    model = GPTClassifier(GPTConfig(50, 16, 1, 2, 8), ("a", "b")).eval()
+    texts = [[1, 2, 3, 4], [5, 6], [7]]
+    tokens, lengths = pad(texts)
+    found = language_loss(model, model.transformer(tokens), tokens, lengths)
+    expected = []
+    for text in texts:
+        logits = model.transformer(torch.tensor([text]))[0] @ model.transformer.wte.weight.T
+        expected += [-logits.log_softmax(-1)[t, text[t + 1]] for t in range(len(text) - 1)]
+    torch.testing.assert_close(found, torch.stack(expected).mean())
+    assert len(expected) == 4
+
+
+def test_class_weights_make_every_class_weigh_the_same(base, tmp_path):
+    rows = "".join(f"text {i},{'rare' if i % 10 == 0 else 'common'}\n" for i in range(200))
+    (tmp_path / "data.csv").write_text("text,label\n" + rows, encoding="utf-8")
+    task = load_task(tmp_path / "data.csv", False, None, 0, Tokenizer.load(base), 64)
+    weights, targets = task.class_weights(), task.targets["train"]
+    sums = [weights[targets[targets == i]].sum() for i in range(2)]
+    torch.testing.assert_close(sums[0], sums[1])
+    torch.testing.assert_close(weights[targets].mean(), torch.tensor(1.0))
+    assert weights[task.labels.index("rare")] > 5 * weights[task.labels.index("common")]
+    logits = torch.randn(4, 2)
+    weighted = loss_on_labels(logits, torch.tensor([0, 1, 0, 1]), weights, 0.0)
+    plain = loss_on_labels(logits, torch.tensor([0, 1, 0, 1]), None, 0.0)
+    torch.testing.assert_close(weighted / plain, weights[[0, 1, 0, 1]])
+
+
+def test_word_dropout_drops_about_its_share_and_never_everything():
+    generator = np.random.default_rng(0)
+    kept = drop_words(list(range(10_000)), 0.3, generator)
+    assert kept == sorted(kept) and 6_800 < len(kept) < 7_200
+    assert all(drop_words([1], 0.99, generator) == [1] for _ in range(50))
+
+
+def test_a_split_that_is_not_given_has_each_label_in_its_share_and_no_text_twice(tmp_path):
+    rows = "".join(f"text {i},{'rare' if i % 5 == 0 else 'common'}\n" for i in range(500))
+    (tmp_path / "data.csv").write_text("text,label\n" + rows, encoding="utf-8")
+    splits = read_splits(tmp_path / "data.csv", seed=0)
+    assert {split: len(examples) for split, examples in splits.items()} == {"train": 405, "val": 45, "test": 50}
+    for examples in splits.values():
+        assert sum(example.label == "rare" for example in examples) == len(examples) // 5
+    texts = [example.text for examples in splits.values() for example in examples]
+    assert len(set(texts)) == 500
+    assert read_splits(tmp_path / "data.csv", seed=0) == splits
+    assert read_splits(tmp_path / "data.csv", seed=1) != splits
+
+
+def test_csv_and_jsonl_are_read_alike_whatever_is_in_the_text(tmp_path):
+    texts = ['with "quotes", commas', "two\nlines", "猫坐在垫子上", "  spaces around  "]
+    with (tmp_path / "a.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file).writerows([["id", "label", "text"], *([i, "x", text] for i, text in enumerate(texts))])
+    with (tmp_path / "a.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps({"text": text, "label": "x"}) + "\n" for text in texts)
+    assert read_examples(tmp_path / "a.csv") == read_examples(tmp_path / "a.jsonl")
+    assert [example.text for example in read_examples(tmp_path / "a.csv")] == [text.strip() for text in texts]
+
+
+def test_texts_longer_than_the_context_are_cut_and_counted(config, tmp_path):
+    rows = [("word " * (100 if i < 7 else 5) + str(i), "ab"[i % 2]) for i in range(60)]
+    with (tmp_path / "long.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["text", "label"], *rows])
+    report = finetune(dataclasses.replace(config, data=tmp_path / "long.csv", min_steps=2, epochs=0.1))
+    assert sum(report["truncated"].values()) == 7
+
+
+def test_measures_are_those_of_the_definitions():
+    truth, answers = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 0])
+    found = finetune_report.measure(truth, answers, ("a", "b", "c"))
+    assert found["accuracy"] == pytest.approx(4 / 6)
+    assert found["confusion"] == [[2, 1, 0], [0, 2, 0], [1, 0, 0]]
+    assert found["classes"]["a"] == pytest.approx({"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "examples": 3})
+    assert found["classes"]["b"] == pytest.approx({"precision": 2 / 3, "recall": 1, "f1": 0.8, "examples": 2})
+    assert found["macro"]["f1"] == pytest.approx((2 / 3 + 0.8 + 0) / 3)
+
+
+def test_the_bootstrap_interval_is_that_of_the_binomial():
+    right = np.arange(1000) < 800
+    low, high = finetune_report.bootstrap(right)
+    spread = 1.96 * np.sqrt(0.8 * 0.2 / 1000)
+    assert low == pytest.approx(0.8 - spread, abs=0.004) and high == pytest.approx(0.8 + spread, abs=0.004)
+
+
+def test_the_surest_mistakes_come_first_and_are_mistakes():
+    random_ = np.random.default_rng(0)
+    probabilities = random_.dirichlet(np.ones(3), 100)
+    truth = random_.integers(0, 3, 100)
+    rows = finetune_report.worst_mistakes([str(i) for i in range(100)], truth, probabilities, ("a", "b", "c"))
+    assert len(rows) == 10
+    assert [row["probability"] for row in rows] == sorted((row["probability"] for row in rows), reverse=True)
+    for row in rows:
+        i = int(row["text"])
+        assert row["label"] == "abc"[truth[i]] != row["answer"] == "abc"[probabilities[i].argmax()]
+
+
+def test_the_verdict_says_when_the_baseline_wins():
+    test = {"accuracy": 0.8, "accuracy_95": [0.77, 0.83]}
+    assert "does NOT beat the tfidf" in finetune_report.verdict(test, {"tfidf": {"accuracy": 0.8}})
+    assert "within the margin" in finetune_report.verdict(test, {"tfidf": {"accuracy": 0.78}})
+    assert "beats the tfidf" in finetune_report.verdict(test, {"tfidf": {"accuracy": 0.7}})
+    assert "does NOT beat the mean" in finetune_report.verdict(
+        {"mse": 2.0}, {"mean": {"mse": 1.0}, "tfidf": {"mse": 3}}
+    )
+
+
+def test_baselines_learn_words_of_any_script():
+    texts = {"train": ["这个电影很好", "这个电影很坏"] * 20, "val": ["很好", "很坏"], "test": ["好", "坏"]}
+    targets = {"train": np.array([1, 0] * 20), "val": np.array([1, 0]), "test": np.array([1, 0])}
+    assert baselines(texts, targets, regression=False)["tfidf"].tolist() == [1, 0]
+
+
+def test_taking_examples_depends_on_the_key_alone():
+    examples = [Example(f"text {i}", "ab"[i % 2]) for i in range(100)]
+    assert take(examples, 0.2, "1", Path("x")) == take(examples, 0.2, "1", Path("x"))
+    assert take(examples, 0.2, "1", Path("x")) != take(examples, 0.2, "2", Path("x"))
+
+
+def test_several_models_are_averaged(config, tmp_path):
+    folders = []
+    for seed in (0, 1):
+        out = tmp_path / f"seed{seed}"
+        finetune(dataclasses.replace(config, seed=seed, out=out, min_steps=10))
+        folders.append(out)
+    texts = ["the film was great", "a song was dreadful", "well"]
+    _, together = predict.answer(tuple(folders), texts, CPU)
+    apart = torch.stack([predict.answer((folder,), texts, CPU)[1] for folder in folders])
+    assert (apart[0] - apart[1]).abs().max() > 1e-4
+    torch.testing.assert_close(together, apart.mean(0))
+
+
+def test_predictions_are_printed_as_a_table_and_as_json(config, tmp_path, capsys, monkeypatch):
+    finetune(dataclasses.replace(config, min_steps=4))
+    capsys.readouterr()
+    (tmp_path / "texts.txt").write_text("the first\n\nthe second, 猫\n", encoding="utf-8")
+    for arguments in (["--text", "the first", "the second, 猫"], ["--file", str(tmp_path / "texts.txt")]):
+        monkeypatch.setattr(sys, "argv", ["finetune.py", "predict", "--model", str(config.out), *arguments])
+        finetune_script.main()
+        table = capsys.readouterr().out.splitlines()
+        assert len(table) == 3 and table[2].endswith("the second, 猫") and "%" in table[2]
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--format", "jsonl"])
+    finetune_script.main()
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["text"] for row in rows] == ["the first", "the second, 猫"]
+    assert rows[0]["probabilities"][rows[0]["label"]] == max(rows[0]["probabilities"].values())
+    assert sum(rows[0]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
