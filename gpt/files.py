@@ -15,6 +15,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        umask = os.umask(0)  # the only way to ask for it is to set it
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # safetensors lets nobody else read its files; a class shares models
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Model folders: the same model here and in `transformers`, written whole or not at all."""
 
 import json
+import os
 import pickle
 
 import pytest
@@ -179,3 +180,13 @@ def test_gpt2_family_shapes_survive_the_layout(tmp_path):
         model = GPT(GPTConfig(257, 16, 1, 5, 40, position=position)).eval()
         save_model(model, Tokenizer([]), tmp_path / position)
         assert torch.equal(load_model(tmp_path / position)(TOKENS[:, :16] % 257), model(TOKENS[:, :16] % 257))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_all_files_of_a_model_may_be_read_by_whom_the_user_lets(model, tokenizer, tmp_path):
+    before = os.umask(0o022)
+    try:
+        save_model(model, tokenizer, tmp_path / "shared")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "shared").iterdir()} == {0o644}
