@@ -185,7 +185,7 @@ def train(config: TrainConfig) -> None:
     bar.close()
     draw(config, dataset)
     print(f"trained in {seconds:.0f} s; best {describe(best, dataset)}")
-    print(f"loss curve: {config.out / 'loss.png'}\nsample:     python sample.py --model {config.out}")
+    print(f"loss curve: {config.out / 'loss.png'}\nsample:     python sample.py --model {shlex.quote(str(config.out))}")
 
 
 def introduce(config: TrainConfig, model: GPT, dataset: Dataset, machine: Machine) -> None:
