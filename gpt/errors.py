@@ -20,7 +20,7 @@ def fail(message: str) -> NoReturn:
 
 
 def parse(parser: Callable[[], T]) -> T:
-    """Run a tyro parser; a mistake in the flags becomes one line instead of tyro's drawn box."""
+    """Run a tyro parser; a mistake in the flags becomes a UserError of one line instead of tyro's drawn box."""
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
@@ -32,7 +32,7 @@ def parse(parser: Callable[[], T]) -> T:
         said = [line for line in lines[1:] if line]  # lines[0] is the title of the box
         hints = ("Argument helptext", "For full helptext", "Perhaps you meant", "Similar options")
         end = next((i for i, line in enumerate(said) if line.startswith(hints)), len(said))
-        fail(f"{' '.join(said[:end])} (--help explains)")
+        raise UserError(f"{' '.join(said[:end])} (--help explains)") from None
 
 
 def run_main(main: Callable[[], None]) -> None:
