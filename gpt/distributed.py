@@ -101,7 +101,7 @@ class Team:
         """The model, made to average its gradients with the other processes' when it computes them."""
         if self.size == 1 or self.sharding:
             return model
-        return nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
+        return nn.parallel.DistributedDataParallel(model)
 
     @contextlib.contextmanager
     def exchanging(self, model: GPT, forward: nn.Module, now: bool) -> Iterator[None]:

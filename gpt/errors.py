@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
+from tqdm import tqdm
+
 T = TypeVar("T")
 
 
@@ -15,7 +17,7 @@ class UserError(ValueError):
 
 def fail(message: str) -> NoReturn:
     """Print `message` as one line on stderr and leave with exit code 2, as Unix commands do."""
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    tqdm.write("error: " + " ".join(message.split()), file=sys.stderr)  # on a line of its own, whatever bar is there
     sys.exit(2)
 
 
