@@ -112,6 +112,7 @@ def small_training(data: Path, out: Path) -> TrainConfig:
         log_every=5,
         data=data,
         device="cpu",
+        precision="float32",  # so that small differences show
         threads=1,
     )
 

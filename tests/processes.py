@@ -6,7 +6,10 @@ import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import matplotlib.pyplot  # noqa: F401  these three are what a run imports late
 import torch
+import torch._dynamo
+import torch.distributed.fsdp
 
 import train
 from gpt.errors import run_main
