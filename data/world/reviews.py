@@ -22,6 +22,7 @@ from data.world.recorder import Draw
 
 LABELS = ("negative", "neutral", "positive")
 LIKES = {"negative": [(False, False)], "neutral": [(True, False), (False, True)], "positive": [(True, True)]}
+STRAIGHT = (2, 1)  # on `hard`, a word is meant twice as often as its opposite
 HELD_OUT = 5  # one word in so many is kept from each form until the test
 
 
@@ -29,6 +30,11 @@ def statements(language, difficulty):
     """Every form of a sentence: (template, does the writer mean what the word says?)."""
     words = review_words.WORDS[language]
     return words.plain if difficulty == "easy" else words.twins
+
+
+def tones(words, difficulty):
+    """(Words that sound good, words that sound bad.)"""
+    return (words.good, words.bad) if difficulty == "easy" else (words.happy, words.unhappy)
 
 
 def is_held_out(form, word):
@@ -49,9 +55,9 @@ def make_review(chooser, language, difficulty, label, in_test):
         if difficulty == "easy" and label == "neutral" and chooser.choose([True, False]):
             form, word = chooser.choose(range(len(forms))), chooser.choose(words.middling)
         else:
-            sounds_good = likes if difficulty == "easy" else chooser.choose([True, False])
-            form = chooser.choose([i for i, (_, means_it) in enumerate(forms) if means_it == (sounds_good == likes)])
-            vocabulary = words.good if sounds_good else words.bad
+            straight = difficulty == "easy" or chooser.weigh([True, False], STRAIGHT)
+            form = chooser.choose([i for i, (_, means_it) in enumerate(forms) if means_it == straight])
+            vocabulary = tones(words, difficulty)[0 if likes == straight else 1]
             new = in_test and number == 0
             word = chooser.choose([w for i, w in enumerate(vocabulary) if is_held_out(form, i) == new])
         sentences.append(fill(chooser, forms[form][0], words, side=side, word=word))
