@@ -25,6 +25,12 @@ def choose(model: GPTClassifier, config: FinetuneConfig) -> None:
         body.h[-config.last_n :].requires_grad_(True)
 
 
+def count_weights(model: GPTClassifier) -> tuple[int, int]:
+    """(Weights that are trained, all weights.)"""
+    sizes = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
+    return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
+
+
 def build_optimizer(model: GPTClassifier, config: FinetuneConfig) -> torch.optim.AdamW:
     """AdamW with a rate of its own for each depth: the head fastest, every block slower than the one above it
     ("Universal Language Model Fine-tuning for Text Classification", Howard and Ruder 2018, section 3.2), because

@@ -2,10 +2,10 @@
 
 A review says something about two sides of a thing (a film's story and its music). If the writer likes both, it is
 positive, if neither, negative, and if one but not the other, neutral. On `easy` that is said in plain words. On
-`hard` a word that sounds good may be what somebody wrongly said, what was expected, or what nobody would say: each
-way to say a thing has a twin that uses the same word and means the opposite, and which of the two is used has
-nothing to do with the word. So good and bad words are equally frequent in all three labels, and counting words (or
-pairs of them) tells nothing, while the sense is plain. (The idea of such contrast sets: Gardner et al. 2020,
+`hard` it is said by how the writer felt, in words for feelings that the stories use too; but each way to say it has a
+twin with the same word and the opposite sense: what somebody wrongly expected, what was so at first but not in the
+end, what everyone else felt. A word is meant twice as often as its opposite. So counting words, or pairs of them,
+gets nearly half of the reviews wrong, while the sense is plain. (The idea of such contrast sets: Gardner et al. 2020,
 "Evaluating models' local decision boundaries via contrast sets".)
 """
 
@@ -103,7 +103,8 @@ def write_reviews(out: Path, count: int, difficulty: str, seed: int, language: s
                     seen.add(text)
                     writer.writerow([text, label])
                     bar.update(1)
-            partial.replace(out / f"{split}.csv")
+    for split in ("test", "val", "train"):  # train.csv last: where it is, the others are
+        (out / f"{split}.csv.partial").replace(out / f"{split}.csv")
     return sizes
 
 
