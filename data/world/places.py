@@ -63,7 +63,11 @@ a cactus/一棵仙人掌, a clown/一个小丑, a policeman/一位警察, a sail
 a magician/一位魔术师, a juggler/一位杂耍艺人, a painter/一位画家, a doctor/一位医生,
 a postman/一位邮递员, a shadow/一个影子, a feather in the air/一片飘着的羽毛, a parrot/一只鹦鹉,
 a seagull/一只海鸥, a woodpecker/一只啄木鸟, a heron/一只苍鹭, a toad/一只蟾蜍, a worm/一条蚯蚓,
-a bat/一只蝙蝠, a weasel/一只黄鼠狼, a camel/一头骆驼
+a bat/一只蝙蝠, a weasel/一只黄鼠狼, a camel/一头骆驼, a stork/一只鹳, a raccoon/一只浣熊,
+a hamster/一只仓鼠, a falcon/一只猎鹰, a grasshopper/一只蚱蜢, a lighthouse/一座灯塔, a ladder/一架梯子,
+a scarecrow/一个稻草人, a pinecone/一颗松果, a daffodil/一朵水仙花, a rosebush/一丛玫瑰, a lorry/一辆货车,
+a taxi/一辆出租车, a barber/一位理发师, a librarian/一位图书管理员, a plumber/一位水管工,
+a violinist/一位小提琴手, a pink cloud/一朵粉色的云, a silver moon/一弯银色的月亮
 """)
 TREATS = pairs("""
 noodles/面条, dumplings/饺子, strawberries/草莓, popcorn/爆米花, corn/玉米, rice cakes/年糕,
@@ -73,7 +77,8 @@ fried rice/炒饭, beans/豆子, omelettes/煎蛋卷, cheese/奶酪, tomatoes/�
 blueberries/蓝莓, oranges/橘子, lemons/柠檬糖, watermelon/西瓜, pineapple/菠萝, coconut/椰子,
 jelly/果冻, waffles/华夫饼, doughnuts/甜甜圈, biscuits/苏打饼, crackers/薄脆饼, yoghurt/酸奶,
 curry/咖喱饭, tofu/豆腐, mushrooms/蘑菇, spinach/菠菜, peas/豌豆, walnuts/核桃, raisins/葡萄干,
-gingerbread/姜饼, lollipops/棒棒糖, plums/李子, mangoes/芒果, buns with jam/果酱面包
+gingerbread/姜饼, lollipops/棒棒糖, plums/李子, mangoes/芒果, buns with jam/果酱面包,
+pancakes/薄煎饼, pretzels/椒盐卷饼, nectarines/油桃, sandwiches/三明治, carrots/胡萝卜, pizza/披萨
 """)
 GAMES = pairs("""
 played hide-and-seek/捉迷藏, danced/跳舞, sang songs/唱歌, climbed trees/爬树, jumped in puddles/踩水坑,
