@@ -36,7 +36,7 @@ def trace(model: GPT, tokens: list[int]) -> tuple[Tensor, Tensor]:
         if config.position == "rotary":
             q, k = (rotate(x, model.transformer.cos[:T], model.transformer.sin[:T]) for x in (q, k))
         scores = q @ k.transpose(-2, -1) / config.head_size**0.5  # (nh, T, T)
-        weights.append(scores.masked_fill(later_places(q[None], k[None]), float("-inf")).softmax(-1))
+        weights.append(scores.masked_fill(later_places(q), float("-inf")).softmax(-1))
     return torch.stack(states), torch.stack(weights)
 
 

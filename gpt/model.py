@@ -6,8 +6,8 @@ of architecture is offered: `position="rotary"` turns queries and keys by an ang
 instead of adding a learned vector (RoFormer, Su et al. 2021, section 3.2). It learns about twice as fast. Such
 a model is GPT-NeoX without its parallel residual, down to the exact GELU, so both load in `transformers`.
 
-Shapes at the ends of lines: B batch, T tokens of this call, S tokens attended to (T plus what a cache holds),
-C channels (n_embd), nh heads, hs channels of one head (C = nh * hs), V vocabulary.
+Shapes at the ends of lines: B batch, T tokens, C channels (n_embd), nh heads, hs channels of one head (C = nh * hs),
+V vocabulary. Generating, one token at a time, has its own way through these weights: decoder.py.
 """
 
 import math
@@ -62,53 +62,28 @@ class GPTConfig:
         return self.n_embd // self.n_head
 
 
-class KVCache:
-    """The keys and values of tokens already read, so that the next token costs one token's work.
-
-    Room for `max_length` tokens is set aside once; nothing grows or is copied while generating. `like` is any of
-    the model's weights.
-    """
-
-    def __init__(self, config: GPTConfig, batch_size: int, max_length: int, like: Tensor):
-        shape = (config.n_layer, batch_size, config.n_head, max_length, config.head_size)
-        self.keys = like.new_zeros(shape)  # (n_layer, B, nh, max_length, hs), of the weights' type and device
-        self.values = like.new_zeros(shape)  # (n_layer, B, nh, max_length, hs)
-        self.length = 0  # how many tokens are in it; Transformer.forward moves it on
-
-    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store (B, nh, T, hs) of new keys and values; give all of them so far, (B, nh, S, hs)."""
-        end = self.length + keys.size(2)
-        self.keys[layer, :, :, self.length : end] = keys
-        self.values[layer, :, :, self.length : end] = values
-        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
-
-
 def attention(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
     """softmax(q kᵀ / √hs) v, where no token sees a later one ("Attention Is All You Need", section 3.2.1).
 
-    q is (B, nh, T, hs), k and v are (B, nh, S, hs); the T queries are the last T of the S places.
-    Returns (B, nh, T, hs).
+    q, k and v are (B, nh, T, hs), and so is what it returns.
     """
-    scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))  # (B, nh, T, S)
-    scores = scores.masked_fill(later_places(q, k), float("-inf"))
-    weights = F.softmax(scores, dim=-1)  # (B, nh, T, S), each row sums to 1
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))  # (B, nh, T, T)
+    scores = scores.masked_fill(later_places(q), float("-inf"))
+    weights = F.softmax(scores, dim=-1)  # (B, nh, T, T), each row sums to 1
     weights = F.dropout(weights, dropout)
     return weights @ v  # (B, nh, T, hs)
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
-    """The same function in one call, which never stores the (T, S) scores: PyTorch's own kernels, among them
+    """The same function in one call, which never stores the (T, T) scores: PyTorch's own kernels, among them
     FlashAttention (Dao et al. 2022)."""
-    if q.size(2) == k.size(2):
-        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
-    mask = None if q.size(2) == 1 else ~later_places(q, k)  # one new token may look at all that is there
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+    return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
 
 
-def later_places(q: Tensor, k: Tensor) -> Tensor:
-    """(T, S), true where place s of the keys comes after place t of the queries, which are the last T of S."""
-    T, S = q.size(2), k.size(2)
-    return torch.ones(T, S, dtype=torch.bool, device=q.device).triu(S - T + 1)
+def later_places(q: Tensor) -> Tensor:
+    """(T, T), true where a key's place (column) comes after the query's (row)."""
+    T = q.size(-2)
+    return torch.ones(T, T, dtype=torch.bool, device=q.device).triu(1)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -125,15 +100,15 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 class CausalSelfAttention(nn.Module):
     """Every token gathers, from itself and the tokens before it, what it needs; n_head times side by side."""
 
-    def __init__(self, config: GPTConfig, layer: int):
+    def __init__(self, config: GPTConfig):
         super().__init__()
-        self.config, self.layer = config, layer
+        self.config = config
         self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd)  # query, key and value in one product
         self.c_proj = nn.Linear(config.n_embd, config.n_embd)
         self.dropout = nn.Dropout(config.dropout)
         self.fused = True  # which of the two attentions above; device.py knows the faster one
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: KVCache | None) -> Tensor:
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
         B, T, C = x.shape
         q, k, v = self.c_attn(x).split(C, dim=-1)  # 3 × (B, T, C)
         split_heads = (B, T, self.config.n_head, self.config.head_size)
@@ -142,8 +117,6 @@ class CausalSelfAttention(nn.Module):
         v = v.view(split_heads).transpose(1, 2)  # (B, nh, T, hs)
         if rotation is not None:
             q, k = rotate(q, *rotation), rotate(k, *rotation)
-        if cache is not None:
-            k, v = cache.append(self.layer, k, v)  # (B, nh, S, hs)
         attend = fused_attention if self.fused else attention
         y = attend(q, k, v, self.config.dropout if self.training else 0.0)  # (B, nh, T, hs)
         y = y.transpose(1, 2).reshape(B, T, C)  # the heads' channels side by side again
@@ -168,15 +141,15 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """Attention, then the MLP, each added to a stream that runs straight through (residual connections)."""
 
-    def __init__(self, config: GPTConfig, layer: int):
+    def __init__(self, config: GPTConfig):
         super().__init__()
         self.ln_1 = nn.LayerNorm(config.n_embd)
-        self.attn = CausalSelfAttention(config, layer)
+        self.attn = CausalSelfAttention(config)
         self.ln_2 = nn.LayerNorm(config.n_embd)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: KVCache | None) -> Tensor:
-        x = x + self.attn(self.ln_1(x), rotation, cache)
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
+        x = x + self.attn(self.ln_1(x), rotation)
         x = x + self.mlp(self.ln_2(x))
         return x  # (B, T, C)
 
@@ -196,7 +169,7 @@ class Transformer(nn.Module):
             self.register_buffer("cos", angles.cos(), persistent=False)
             self.register_buffer("sin", angles.sin(), persistent=False)
         self.dropout = nn.Dropout(config.dropout)
-        self.h = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd)
         self.apply(self._init_weights)
         for name, weight in self.named_parameters():
@@ -210,25 +183,19 @@ class Transformer(nn.Module):
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
 
-    def forward(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
-        """tokens (B, T) of ids -> hidden states (B, T, C). With a cache, `tokens` follow what it holds.
-
-        Raises UserError if they reach beyond the context.
-        """
-        start = cache.length if cache else 0
-        end = start + tokens.size(1)
-        if end > self.config.context_length:
-            raise UserError(f"{end} tokens do not fit the model's context of {self.config.context_length}")
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens (B, T) of ids -> hidden states (B, T, C). Raises UserError if T is more than the context."""
+        T = tokens.size(1)
+        if tokens.size(1) > self.config.context_length:
+            raise UserError(f"{T} tokens do not fit the model's context of {self.config.context_length}")
         x = self.wte(tokens)  # (B, T, C)
         if self.config.position == "learned":
-            x, rotation = x + self.wpe.weight[start:end], None
+            x, rotation = x + self.wpe.weight[:T], None
         else:
-            rotation = self.cos[start:end], self.sin[start:end]  # 2 × (T, hs/2)
+            rotation = self.cos[:T], self.sin[:T]  # 2 × (T, hs/2)
         x = self.dropout(x)
         for block in self.h:
-            x = block(x, rotation, cache)
-        if cache is not None:
-            cache.length = end
+            x = block(x, rotation)
         return self.ln_f(x)  # (B, T, C)
 
 
@@ -242,9 +209,9 @@ class GPT(nn.Module):
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         self.lm_head.weight = self.transformer.wte.weight  # one matrix, read both ways
 
-    def forward(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
+    def forward(self, tokens: Tensor) -> Tensor:
         """tokens (B, T) -> logits (B, T, V); row t scores what follows token t."""
-        return self.lm_head(self.transformer(tokens, cache))
+        return self.lm_head(self.transformer(tokens))
 
     def use_fused_attention(self, fused: bool) -> None:
         """Attend by PyTorch's kernel or by the five lines above: the same numbers, at different speeds."""

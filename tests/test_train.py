@@ -37,6 +37,7 @@ def config(corpus, tmp_path):
         log_every=5,
         data=corpus,
         device="cpu",
+        precision="float32",  # so that small differences show
         threads=1,
     )
 
