@@ -12,7 +12,8 @@ FORMS = {
     # the beginning
     "hero": [
         "Once there was {species:a} called {name}, who was very {trait}.",
-        "Once upon a time, there was {trait:a} {species} named {name}.", "Here is a story about {name}, {trait:a} {species}.",
+        "Once upon a time, there was {trait:a} {species} named {name}.",
+        "Here is a story about {name}, {trait:a} {species}.",
         "This is the story of {name}, {trait:a} {species}.", "Do you know {name}, the {trait} {species}?",
     ],
     "like": [
