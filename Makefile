@@ -1,14 +1,25 @@
-# make demo: a corpus, a trained model, a sample.   make test: the tests.   make lint: style.
+# make demo: a corpus, a trained model, a sample, a classifier.   make test: the tests.   make lint: style.
 # Each makes .venv itself. Without make, the same commands stand in README.md.
 PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: demo test lint clean
 
+# Run again, it goes on where it was stopped; a finished fine-tuning only tells its results once more.
 demo: .venv/running
-	@test -f out/tiny/loss.png || $(BIN)/python train.py tiny
+	@test -f out/tiny/loss.png || $(BIN)/python train.py tiny $(call how,out/tiny)
 	@echo
 	$(BIN)/python sample.py --model out/tiny --num-samples 3
+	@echo
+	$(BIN)/python finetune.py --model out/tiny --data data/reviews --out out/sentiment $(call how,out/sentiment)
+	@echo
+	$(BIN)/python finetune.py predict --model out/sentiment --text \
+		"I thought I would be happy about the music, and so I was. Like everyone, I was pleased about the story." \
+		"I thought I would be happy about the music, but it was the opposite. Unlike me, everyone was pleased about the story." \
+		"I thought I would be happy about the music, but it was the opposite. Like everyone, I was pleased about the story."
+
+# A run that can go on does; one that was stopped before it had saved anything begins anew.
+how = $$(if [ -f $(1)/resume.pt ]; then echo --resume; elif [ ! -f $(1)/model.safetensors ]; then echo --overwrite; fi)
 
 test: .venv/testing
 	$(BIN)/python -m pytest

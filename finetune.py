@@ -1,8 +1,8 @@
 """Fine-tune a pretrained GPT on labelled text, and tell honestly how good it is.
 
-    python finetune.py --model out/tiny --data data/reviews --out out/sentiment
+    python finetune.py --model out/tiny --data data/reviews --out out/sentiment      # makes the reviews the first time
     python finetune.py --model out/tiny --data mine.csv --out out/mine --train lora
-    python finetune.py --model out/tiny --data data/reviews --out out/sentiment --label-counts 100 500 2000
+    python finetune.py --model out/tiny --data data/reviews --out out/curve --label-counts 125 500 2000
     python finetune.py predict --model out/sentiment --text "not bad at all"      # predict --help tells more
 
 The best model so far (by the validation split) is always in the run folder, which is also a Hugging Face model
@@ -19,11 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 import tyro
-from torch import Tensor
 from tqdm import tqdm
 
+from data.world.reviews import write_reviews
 from gpt import predict, run_folder
 from gpt.buckets import Buckets
 from gpt.checkpoint import load_model, load_resume, save_resume
@@ -31,35 +30,13 @@ from gpt.classifier import GPTClassifier, classify, in_units, pad, save_classifi
 from gpt.device import Machine, pick_machine
 from gpt.errors import UserError, parse, run_main
 from gpt.files import sha256, write_text
-from gpt.finetune_config import FinetuneConfig
+from gpt.finetune_config import OUR_REVIEWS, FinetuneConfig
 from gpt.lora import merge, save_adapter
+from gpt.objective import drop_words, language_loss, loss_on_labels
 from gpt.optim import learning_rate_scale, set_learning_rate
 from gpt.task import Task, load_task
 from gpt.tokenizer import Tokenizer
-from gpt.trainable import build_optimizer, choose
-
-
-def loss_on_labels(logits: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
-    """Logits (B, labels) and targets (B,) -> the loss of each example, (B,): cross-entropy, or with one label the
-    squared error. weights: of each class, (labels,)."""
-    if logits.size(1) == 1:
-        return (logits[:, 0].float() - targets) ** 2
-    loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing, reduction="none")
-    return loss if weights is None else loss * weights[targets]
-
-
-def language_loss(model: GPTClassifier, states: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
-    """Mean loss of predicting each next token of the texts, padding left out: keeps the model a language model while
-    it learns the labels (Radford et al. 2018, equation 5). states (B, T, C), tokens (B, T) -> nats per token."""
-    is_real = torch.arange(1, tokens.size(1), device=tokens.device) < lengths[:, None]  # (B, T - 1)
-    logits = F.linear(states[:, :-1][is_real], model.transformer.wte.weight)  # (real tokens, V)
-    return F.cross_entropy(logits.float(), tokens[:, 1:][is_real], reduction="sum") / max(1, int(is_real.sum()))
-
-
-def drop_words(text: list[int], share: float, random: np.random.Generator) -> list[int]:
-    """A text with about `share` of its tokens left out, but never all of them (Iyyer et al. 2015, section 3.1)."""
-    kept = [token for token, draw in zip(text, random.random(len(text)), strict=True) if draw >= share]
-    return kept or text
+from gpt.trainable import build_optimizer, choose, count_weights
 
 
 def evaluate(model: GPTClassifier, task: Task, machine: Machine) -> dict[str, float]:
@@ -88,6 +65,9 @@ def finetune(config: FinetuneConfig) -> dict | None:
     """
     if config.out.resolve() == config.model.resolve():
         raise UserError(f"--out {config.out} is the folder of the pretrained model: choose another one")
+    if config.data == OUR_REVIEWS and not (config.data / "train.csv").exists():
+        print(f"making {config.data}: 10,000 reviews by people of the toy world")
+        write_reviews(config.data, 10_000, "hard", seed=1, language="en")
     machine = pick_machine(config.device, config.precision, compile="off")  # every batch has another shape
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -201,12 +181,6 @@ def introduce(config: FinetuneConfig, model: GPTClassifier, task: Task, max_step
         if number:
             print(f"         {number:,} {split} texts are longer than the context and lose their ends")
     print(f"plan     {max_steps:,} steps of {config.batch_size} texts\nmachine  {machine}", flush=True)
-
-
-def count_weights(model: GPTClassifier) -> tuple[int, int]:
-    """(Weights that are trained, all weights.)"""
-    sizes = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
-    return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
 
 
 def tell(config: FinetuneConfig, model: GPTClassifier, task: Task, machine: Machine, seconds: float) -> dict:

@@ -34,13 +34,24 @@ class Dataset:
         self.dtype = np.dtype(self.meta["dtype"]).newbyteorder("<")
         for split in ("train", "val"):
             self._check(split, self.meta[f"{split}_tokens"])
+        self.end_of_text = self.vocab_size - 1
         # An epoch starts at its own offset in [0, context_length), so windows are cut differently each time.
         self.windows_per_epoch = (self.meta["train_tokens"] - context_length) // context_length
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets of update `step`, each (batch_size, context_length) int64; targets are one later.
+        """Inputs and targets of update `step`, each (batch_size, context_length) int64; targets are one later."""
+        places = self.starts(step)[:, None] + np.arange(self.context_length + 1)
+        windows = self._open("train")[places]  # (batch_size, T + 1), copied from disk
+        tokens = torch.from_numpy(windows.astype(np.int64))
+        return tokens[:, :-1], tokens[:, 1:]
 
-        Every window of an epoch comes once before the next epoch begins, in an order of its own.
+    def starts(self, step: int) -> np.ndarray:
+        """Where in the training tokens the windows of update `step` begin, (batch_size,) int64.
+
+        An epoch cuts the text into windows side by side; each comes once before the next epoch begins, in an order
+        of its own. A window that begins inside a document which would fit into it moves back to that document's
+        beginning: who reads a name without the sentence that introduced it learns nothing but to guess. So short
+        documents are read whole, and then the next ones as far as there is room.
         """
         n, T = self.windows_per_epoch, self.context_length
         number = np.arange(step * self.batch_size, (step + 1) * self.batch_size)  # of the window, since step 0
@@ -49,9 +60,22 @@ class Dataset:
             here = number // n == epoch
             offset, *keys = np.random.SeedSequence([self.seed, int(epoch)]).generate_state(5, np.uint64)
             starts[here] = int(offset) % T + T * shuffled(number[here] % n, n, keys)
-        windows = self._open("train")[starts[:, None] + np.arange(T + 1)]  # (batch_size, T + 1), copied from disk
-        tokens = torch.from_numpy(windows.astype(np.int64))
-        return tokens[:, :-1], tokens[:, 1:]
+        tokens = self._open("train")
+        return np.array([self._beginning(tokens, start) for start in starts.tolist()])
+
+    def _beginning(self, tokens: np.ndarray, place: int) -> int:
+        """Where the document around `place` begins, at the end-of-text token before it, if all of it fits into a
+        window or it is less than half a window back; else `place`. (If long documents were never moved back to,
+        hardly a window would hold the first words of those that follow short ones.) Only the tokens around `place`
+        are looked at: no list of documents is needed."""
+        T = self.context_length
+        earliest = max(0, place - T)
+        marks = earliest + np.flatnonzero(tokens[earliest : place + 1] == self.end_of_text)
+        if not len(marks):
+            return place
+        mark = int(marks[-1])
+        fits = self.end_of_text in tokens[mark + 1 : mark + 1 + T]
+        return mark if fits or place - mark < T // 2 else place
 
     def evaluation_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The whole validation split, each token but the first predicted exactly once; the same every time.
@@ -61,9 +85,8 @@ class Dataset:
         been counted. Longer documents are read in windows side by side.
         """
         tokens, T = self._open("val"), self.context_length
-        end_of_text = self.vocab_size - 1
         chunks = range(0, len(tokens), CHUNK)
-        ends = [start + np.flatnonzero(tokens[start : start + CHUNK] == end_of_text) for start in chunks]
+        ends = [start + np.flatnonzero(tokens[start : start + CHUNK] == self.end_of_text) for start in chunks]
         starts = np.concatenate(([0], *ends, [len(tokens)]))  # a document is predicted from the end of the one before
         rows: list[Tensor] = []
         start, done = 0, 1  # where the window begins; how many tokens are predicted, or need not be

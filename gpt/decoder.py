@@ -77,8 +77,8 @@ class Decoder:
         if self.config.position == "learned":
             self.positions = transformer.wpe.weight  # (context, C)
         else:  # both halves of a head's channels side by side, so that rotating is two products and a sum
-            self.cos = torch.cat((transformer.cos, transformer.cos), dim=-1)  # (context, hs)
-            self.sin = torch.cat((-transformer.sin, transformer.sin), dim=-1)  # (context, hs)
+            self.cos = transformer.cos  # (context, hs)
+            self.sin = transformer.sin  # (context, hs)
         self.blocks = [
             (
                 norm(block.ln_1),

@@ -8,14 +8,17 @@ from typing import Literal
 from gpt.errors import UserError
 from gpt.lora import LoraConfig
 
+OUR_REVIEWS = Path("data/reviews")
+
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    model: Path
+    model: Path = Path("out/tiny")
     """the folder of a pretrained model, such as train.py writes"""
-    data: Path
-    """a folder with train.csv and perhaps val.csv and test.csv (or .jsonl), or one such file; columns text, label"""
-    out: Path
+    data: Path = OUR_REVIEWS
+    """a folder with train.csv and perhaps val.csv and test.csv (or .jsonl), or one such file; columns text, label.
+    The default is made the first time: reviews of the toy world"""
+    out: Path = Path("out/sentiment")
     """the run folder to write"""
     task: Literal["classification", "regression"] = "classification"
     """regression: every label is a number, and numbers are estimated"""

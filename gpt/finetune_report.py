@@ -115,10 +115,10 @@ def describe(report: dict) -> str:
     else:
         low, high = test["accuracy_95"]
         width = max(12, *map(len, test["classes"]))
-        lines.append(f"{'':{width}} precision   recall       F1 examples")
-        for label, row in test["classes"].items():
-            figures = f"{row['precision']:9.1%} {row['recall']:8.1%} {row['f1']:8.1%}"
-            lines.append(f"{label:>{width}} {figures} {row['examples']:8,}")
+        lines.append(f"{'':{width}} precision   recall       F1 examples   taken for {', '.join(test['classes'])}")
+        for (label, row), counts in zip(test["classes"].items(), test["confusion"], strict=True):
+            figures = f"{row['precision']:9.1%} {row['recall']:8.1%} {row['f1']:8.1%} {row['examples']:8,}"
+            lines.append(f"{label:>{width}} {figures}   {' '.join(f'{count:6,}' for count in counts)}")
         macro = test["macro"]
         lines.append(f"{'macro':>{width}} {macro['precision']:9.1%} {macro['recall']:8.1%} {macro['f1']:8.1%}")
         lines.append(f"\ntest accuracy {test['accuracy']:.1%} (95 %: {low:.1%} to {high:.1%}); beside it "

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpt.errors import UserError
-from gpt.model import GPT, later_places, rotate
+from gpt.model import GPT, causal_mask, rotate
 
 
 @torch.no_grad()
@@ -36,7 +36,7 @@ def trace(model: GPT, tokens: list[int]) -> tuple[Tensor, Tensor]:
         if config.position == "rotary":
             q, k = (rotate(x, model.transformer.cos[:T], model.transformer.sin[:T]) for x in (q, k))
         scores = q @ k.transpose(-2, -1) / config.head_size**0.5  # (nh, T, T)
-        weights.append(scores.masked_fill(later_places(q), float("-inf")).softmax(-1))
+        weights.append((scores + causal_mask(q)).softmax(-1))
     return torch.stack(states), torch.stack(weights)
 
 
@@ -118,7 +118,7 @@ def position_similarity(model: GPT) -> Tensor:
     if model.config.position == "learned":
         places = F.normalize(model.transformer.wpe.weight, dim=-1)
         return places @ places.T
-    cos, sin = model.transformer.cos, model.transformer.sin  # (context, hs/2)
+    cos, sin = model.transformer.cos, model.transformer.sin  # (context, hs)
     return (cos @ cos.T + sin @ sin.T) / cos.size(-1)
 
 

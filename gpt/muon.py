@@ -11,10 +11,12 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
+from gpt.uncompiled import Uncompiled
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of a polynomial that drives singular values towards 1, quickly if roughly
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(Uncompiled):
     """For matrices only. `dtype` is what the orthogonalisation computes in: its result need not be precise."""
 
     def __init__(

@@ -5,6 +5,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gpt.muon import Muon
+from gpt.uncompiled import AdamW
 
 
 def build_optimizers(
@@ -31,7 +32,7 @@ def build_optimizers(
         {"params": [p for p in rest if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
     ]
-    optimizers: list[Optimizer] = [torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)]
+    optimizers: list[Optimizer] = [AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)]
     if for_muon:
         muon_dtype = dtype if dtype == torch.bfloat16 else torch.float32  # float16 would overflow
         optimizers.append(Muon(for_muon, muon_learning_rate, weight_decay, muon_dtype))

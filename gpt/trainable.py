@@ -1,11 +1,10 @@
 """Which weights of a classifier move, and how fast each of them."""
 
-import torch
-
 from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
 from gpt.finetune_config import FinetuneConfig
 from gpt.lora import add_lora
+from gpt.uncompiled import AdamW
 
 
 def choose(model: GPTClassifier, config: FinetuneConfig) -> None:
@@ -25,7 +24,13 @@ def choose(model: GPTClassifier, config: FinetuneConfig) -> None:
         body.h[-config.last_n :].requires_grad_(True)
 
 
-def build_optimizer(model: GPTClassifier, config: FinetuneConfig) -> torch.optim.AdamW:
+def count_weights(model: GPTClassifier) -> tuple[int, int]:
+    """(Weights that are trained, all weights.)"""
+    sizes = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
+    return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
+
+
+def build_optimizer(model: GPTClassifier, config: FinetuneConfig) -> AdamW:
     """AdamW with a rate of its own for each depth: the head fastest, every block slower than the one above it
     ("Universal Language Model Fine-tuning for Text Classification", Howard and Ruder 2018, section 3.2), because
     what lies low is the most general. Only matrices decay, and not the embeddings: they are looked up."""
@@ -45,7 +50,7 @@ def build_optimizer(model: GPTClassifier, config: FinetuneConfig) -> torch.optim
             rate = config.learning_rate * config.layer_decay**n_layer
         decay = config.weight_decay if weight.ndim >= 2 and ".wte." not in name and ".wpe." not in name else 0.0
         groups.setdefault((rate, decay), []).append(weight)
-    return torch.optim.AdamW(
+    return AdamW(
         [{"params": ws, "lr": rate, "peak_lr": rate, "weight_decay": decay} for (rate, decay), ws in groups.items()],
         betas=(0.9, 0.98),
         fused=True,

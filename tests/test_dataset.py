@@ -69,6 +69,42 @@ def test_batches_run_on_across_the_end_of_an_epoch(counting):
         assert torch.equal(eight.batch(step)[0], rows)
 
 
+def write_documents(folder, lengths, context_length=16, batch_size=8):
+    """A dataset of documents of so many tokens, 9999 being the end of text; a token says where it stands."""
+    train = np.arange(sum(lengths) + len(lengths))
+    train[np.cumsum([length + 1 for length in lengths]) - 1] = 9999
+    return Dataset(write_folder(folder, train, range(100), vocab_size=10_000), context_length, batch_size), train
+
+
+def test_a_document_that_fits_the_window_is_trained_on_from_its_beginning(tmp_path):
+    dataset, _ = write_documents(tmp_path / "short", [5, 15, 3, 9] * 50)
+    for step in range(20):
+        x, y = dataset.batch(step)
+        assert x.shape == y.shape == (8, 16) and torch.equal(x[:, 1:], y[:, :-1])
+        begun = x[:, 0] == 9999  # the mark that ends the document before
+        assert begun.all() or (x[~begun, 0] < 5).all()  # before the first there is none
+
+
+def test_a_document_longer_than_the_window_is_cut_anywhere(tmp_path):
+    dataset, _ = write_documents(tmp_path / "long", [16, 400, 500])  # with its mark, even 16 does not fit
+    starts = {row[0].item() for step in range(60) for row in dataset.batch(step)[0]}
+    assert len(starts) > 200 and len({start % 16 for start in starts - {9999}}) > 5  # each epoch has one of 16 offsets
+
+
+@pytest.mark.parametrize("lengths", [[400, 3, 70, 15, 2, 2, 2, 15, 16, 90, 1, 30] * 2, [7] * 100, [1000]])
+def test_no_token_is_seen_much_less_or_more_often_than_others(tmp_path, lengths):
+    dataset, train = write_documents(tmp_path / "mixed", lengths)
+    epochs, T = 200, 16
+    seen = np.zeros(len(train))
+    tokens = np.append(train, 0)
+    for step in range(epochs * dataset.windows_per_epoch // 8):
+        for start in dataset.starts(step):
+            seen[start + 1 : start + T + 1] += 1  # the targets
+            assert tokens[start] == train[start]
+    seen = seen[T : -2 * T] / epochs  # an epoch's offset leaves out some of the ends
+    assert 0.95 < seen.mean() < 1.05 and seen.min() > 0.15 and seen.max() < 2
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 64, 65, 1000, 4097])
 def test_a_shuffle_is_a_permutation(n):
     keys = list(np.random.SeedSequence([n]).generate_state(4, np.uint64))

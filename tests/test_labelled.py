@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import finetune as finetune_script
-from finetune import drop_words, finetune, language_loss, loss_on_labels
+from finetune import finetune
 from gpt import finetune_report, predict
 from gpt.baselines import baselines
 from gpt.buckets import Buckets
@@ -19,6 +19,7 @@ from gpt.classifier import GPTClassifier, pad
 from gpt.device import pick_machine
 from gpt.labelled import Example, read_examples, read_splits, take
 from gpt.model import GPTConfig
+from gpt.objective import drop_words, language_loss, loss_on_labels
 from gpt.task import load_task
 from gpt.tokenizer import Tokenizer
 

@@ -1,5 +1,9 @@
 """Optimizers and schedule: every weight is moved by exactly one of them, and as far as it should."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,6 +11,7 @@ import torch.nn.functional as F
 from gpt.model import GPT, GPTConfig
 from gpt.muon import Muon, orthogonalize
 from gpt.optim import build_optimizers, learning_rate_scale, set_learning_rate
+from gpt.uncompiled import AdamW
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
@@ -94,3 +99,34 @@ def test_muon_moves_matrices_as_pytorchs_own_does():
         two.step()
     for here, there in zip(ours, theirs, strict=True):
         torch.testing.assert_close(here, there, atol=3e-3, rtol=0)  # PyTorch's computes in bfloat16
+
+
+def test_building_and_stepping_optimizers_does_not_import_the_compiler():
+    code = """
+import sys, torch
+from gpt.optim import build_optimizers
+from gpt.model import GPT, GPTConfig
+model = GPT(GPTConfig(50, 16, 1, 2, 16))
+optimizers = build_optimizers(model, "muon", 1e-3, 0.02, 0.1)
+model(torch.zeros(1, 4, dtype=torch.long)).sum().backward()
+for optimizer in optimizers:
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.load_state_dict(optimizer.state_dict())
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent).returncode == 0
+
+
+def test_our_adamw_moves_weights_as_pytorchs_own_does():
+    torch.manual_seed(0)
+    ours, theirs = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+    theirs.load_state_dict(ours.state_dict())
+    one = AdamW(ours.parameters(), lr=0.1, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    two = torch.optim.AdamW(theirs.parameters(), lr=0.1, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    for _ in range(5):
+        for model, optimizer in ((ours, one), (theirs, two)):
+            model(torch.ones(2, 8)).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    assert all(torch.equal(here, there) for here, there in zip(ours.parameters(), theirs.parameters(), strict=True))

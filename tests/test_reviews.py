@@ -8,8 +8,9 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from data.world.people import FEELINGS
 from data.world.review_words import WORDS
-from data.world.reviews import LABELS, is_held_out, statements, write_reviews
+from data.world.reviews import LABELS, is_held_out, statements, tones, write_reviews
 
 KINDS = [(language, difficulty) for language in ("en", "zh") for difficulty in ("easy", "hard")]
 
@@ -45,7 +46,8 @@ def opinions(text, language, difficulty):
     Also the numbers of the form and the word, to see which pairs were kept for the test.
     """
     words, found = WORDS[language], []
-    tone = dict.fromkeys(words.good, True) | dict.fromkeys(words.bad, False)
+    lists = tones(words, difficulty)
+    tone = dict.fromkeys(lists[0], True) | dict.fromkeys(lists[1], False)
     tone |= dict.fromkeys(words.middling)
     for number, (template, means_it) in enumerate(statements(language, difficulty)):
         slots = {
@@ -59,7 +61,7 @@ def opinions(text, language, difficulty):
         for match in re.finditer(pattern, text):
             word = match["word"]
             likes = None if tone[word] is None else tone[word] == means_it
-            numbers = [list_.index(word) for list_ in (words.good, words.bad) if word in list_]
+            numbers = [list_.index(word) for list_ in lists if word in list_]
             found.append((match.start(), match.end(), likes, number, numbers))
     # "I found it dull. Later I changed my mind." also matches "I found it dull.": the longest match counts
     found = [a for a in found if not any(b[:2] != a[:2] and b[0] <= a[0] and a[1] <= b[1] for b in found)]
@@ -104,13 +106,20 @@ def test_every_review_of_the_test_combines_what_training_never_did(folders, lang
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_on_hard_good_and_bad_words_are_as_frequent_in_every_label(folders, language):
+def test_on_hard_a_third_of_the_words_mean_the_opposite_whatever_the_label(folders, language):
     forms = statements(language, "hard")
-    sounds = {label: Counter() for label in LABELS}  # label -> how often a word in it sounds good, and bad
+    meant = {label: [] for label in LABELS}
     for text, label in zip(*rows(folders[language, "hard"], "train"), strict=True):
-        sounds[label].update(likes == forms[number][1] for _, _, likes, number, _ in opinions(text, language, "hard"))
-    for label in LABELS:  # 5,333 words in each, a coin thrown for each word: four standard deviations are 146
-        assert abs(sounds[label][True] - sounds[label][False]) < 2 * 146
+        meant[label] += [forms[opinion[3]][1] for opinion in opinions(text, language, "hard")]
+    for label in LABELS:  # of 5,333 words: four standard deviations are 138
+        assert abs(meant[label].count(True) - 2 / 3 * len(meant[label])) < 138
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_feelings_of_hard_reviews_are_known_from_the_stories(language):
+    feelings = {word for words in FEELINGS.values() for pair in words.items() for word in pair}
+    for words in tones(WORDS[language], "hard"):
+        assert len([word for word in words if word in feelings]) >= len(words) - 1
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -93,7 +93,7 @@ def test_the_bytes_are_the_same_on_every_machine():
         assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
 
 
-DIGESTS = {"en": "211a2dea6d52d9aa", "zh": "ba487bf1bcc77e33"}
+DIGESTS = {"en": "4eb05e5da5cb304d", "zh": "1b15c97b800b2f86"}
 
 
 def test_the_number_of_processes_changes_nothing(tmp_path):
@@ -137,19 +137,20 @@ def test_the_command_writes_stories_and_never_over_a_file(tmp_path):
 
 
 # -- the judge -----------------------------------------------------------------------------------------------
-START = "Mia was a brave girl. Mia loved painting. Mia went to the park one sunny day. Mia had a red kite. "
+GIRL = "Once there was a girl called Mia, who was very brave. "
+START = GIRL + "Mia loved painting. Mia went to the park one sunny day. Mia had a red kite. "
 FRIEND = START + "There Mia met Tom, a shy boy. "
 LOST = FRIEND + "Then Mia lost the red kite. "
 GONE = "Mia looked under the bench, but the red kite was not there. "
-FOUND = LOST + GONE + "At last, Mia found the red kite in the bushes. "
+FOUND = LOST + GONE + "At last, Mia found the red kite in the basket. "
 LENT = FRIEND + "Tom asked Mia to lend out the red kite for a moment. Mia gave the red kite to Tom. "
 BROKEN = LENT + "But Tom dropped the red kite, and it broke. "
-PUT = FRIEND + "Mia put the red kite down beside the swing. "
-JOKE = PUT + "Then Mia went to feed the ducks. For a joke, Tom moved the red kite and hid it in the bushes. "
+PUT = FRIEND + "Mia put the red kite down beside the bucket. "
+JOKE = PUT + "Then Mia went to feed the ducks. For a joke, Tom moved the red kite and hid it in the basket. "
 END = "It was a day they would never forget."
 ERRAND = (
-    "Mia was a brave girl. Mia loved painting. Mia went to the park one sunny day. Grandma was there too. "
-    '"Please bring me a red kite from the forest, Mia," Grandma said. "It is under the oak tree." '
+    GIRL + "Mia loved painting. Mia went to the park one sunny day. Grandma was there too. "
+    '"Please bring me a red kite from the forest, Mia," Grandma said. "It is under the umbrella." '
 )
 SENT = ERRAND + "So Mia ran to the forest. "
 
@@ -159,9 +160,9 @@ SENT = ERRAND + "So Mia ran to the forest. "
     [
         FOUND + END,
         FOUND + END + "\nWho found the kite? Mia did.",
-        JOKE + "Soon Mia came back and looked beside the swing, but the red kite was not there any more. "
-        "Mia asked Tom about the red kite. \"The kite is in the bushes,\" said Tom. "
-        "Mia looked in the bushes, and there was the kite! " + END,
+        JOKE + "Soon Mia came back and looked beside the bucket, but the red kite was not there any more. "
+        "Mia asked Tom about the red kite. \"The kite is in the basket,\" said Tom. "
+        "Mia looked in the basket, and there was the kite! " + END,
         BROKEN + '"I am sorry, Mia," Tom said. "That is all right, Tom," she said. '
         "Mia mended the red kite with glue. " + END + "\nWho broke the kite? Tom did.",
     ],
@@ -183,10 +184,9 @@ def test_the_judge_passes_what_is_true_though_the_generator_would_not_tell_it():
         (LOST + "Mia gave the red kite to Tom. " + END, "nobody knows where it is"),
         (LENT + "Mia gave the red kite to Tom. " + END, "Tom has it"),
         (FRIEND + "Tom gave the red kite to Mia. " + END, "Tom does not have the red kite"),
-        (LOST + "At last, Mia found the blue kite in the bushes. " + END, "the kite is red"),
-        (LOST + "At last, Mia found the red ball in the bushes. " + END, "there is no ball in the story"),
-        (LOST + "At last, Zoe found the red kite in the bushes. " + END, "nobody called Zoe"),
-        (LOST + "At last, Mia found the red kite under the bed. " + END, 'nothing is "under the bed" in the park'),
+        (LOST + "At last, Mia found the blue kite in the basket. " + END, "the kite is red"),
+        (LOST + "At last, Mia found the red ball in the basket. " + END, "there is no ball in the story"),
+        (LOST + "At last, Zoe found the red kite in the basket. " + END, "nobody called Zoe"),
         (LOST + GONE + "At last, Mia found the red kite under the bench. " + END, "somebody looked under the bench"),
         (LOST + GONE + GONE + END, "known already"),
         (FRIEND + "Then Mia lost the red kite. Mia was happy. " + END, "no reason to be happy"),
@@ -199,16 +199,16 @@ def test_the_judge_passes_what_is_true_though_the_generator_would_not_tell_it():
         (FRIEND + '"I am sorry, Mia," Tom said. ' + END, "no wrong"),
         (BROKEN + '"I forgive you, Tom," said Mia. ' + END, "has not said sorry"),
         (JOKE + "Mia gave the red kite to Tom. " + END, "Mia is not there"),
-        (PUT + "For a joke, Tom moved the red kite and hid it in the bushes. " + END, "would see it"),
-        (FOUND + END + "\nWhere did they find the kite? They found it behind the fountain.", "answer is in the bushes"),
+        (PUT + "For a joke, Tom moved the red kite and hid it in the basket. " + END, "would see it"),
+        (FOUND + END + "\nWhere did they find the kite? They found it behind the barrel.", "answer is in the basket"),
         (FOUND + END + "\nWho found the kite? Tom did.", "the answer is Mia"),
         (FOUND + END + "\nWho has the kite now? Tom has it.", "Mia has it"),
         (FOUND + END + "\nWhat was the kite like? It was blue.", "the kite is red"),
         (FOUND + END + "\nWho broke the kite? Tom did.", "the story does not say"),
         (START + "He was happy. " + END, '"he" could be nobody'),
         (ERRAND + "So Mia ran to the farm. " + END, "not sent to the farm"),
-        (SENT + "Mia found the red kite in the hollow log and took it. " + END, "under the oak"),
-        ("Mia was a brave boy. " + END, "Mia is not a boy"),
+        (SENT + "Mia found the red kite in the box and took it. " + END, "under the umbrella"),
+        (GIRL.replace("girl", "boy") + END, "Mia is not a boy"),
         (FOUND.strip(), "stops before its end"),
         (FOUND + END + " Mia was happy.", "ended already"),
         ("Mia went to the park one sunny day. " + END, "begins with its hero"),
@@ -224,7 +224,7 @@ def test_the_judge_finds_the_contradiction(text, reason):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", FOUND, FOUND + "Mia goed home.", "Mia was an brave girl. " + END, FOUND + END[:-9], "\n" + END,
+    ["", " ", FOUND, FOUND + "Mia goed home.", GIRL.replace("a girl", "an girl") + END, FOUND + END[:-9], "\n" + END,
      FOUND + END + " Who found the kite? Mia did.", FOUND.replace(". ", "."), "\ufffd\x00"],
 )  # fmt: skip
 def test_the_judge_calls_no_other_text_grammatical(text):
@@ -252,9 +252,9 @@ def test_the_judge_reads_chinese():
     start = "米娅是一个勇敢的小女孩。她喜欢画画。在一个晴朗的日子，她去了公园。她有一只红色的风筝。"
     meet = "在那里，米娅遇见了汤姆，一个害羞的小男孩。后来，米娅把红色的风筝弄丢了。"
     meet += "米娅看了看长椅下面，可是风筝不在那里。"
-    true = judge(start + meet + "最后，米娅在灌木丛里找到了风筝。这真是难忘的一天。", "zh")
+    true = judge(start + meet + "最后，米娅在篮子里找到了风筝。这真是难忘的一天。", "zh")
     assert true.consistent and true.bits < math.inf
-    assert "red" in judge(start + meet + "最后，汤姆在灌木丛里找到了蓝色的风筝。这真是难忘的一天。", "zh").reason
+    assert "red" in judge(start + meet + "最后，汤姆在篮子里找到了蓝色的风筝。这真是难忘的一天。", "zh").reason
     assert not judge(start.replace("一只", "一本") + "这真是难忘的一天。", "zh").grammatical
 
 

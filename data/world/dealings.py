@@ -56,7 +56,6 @@ def mend(world, who, thing, tool):
 def hide(world, who, thing, spot):
     (person,) = world.here(who)
     hidden = world.held(thing, who)
-    world.spot_here(spot, person.place)
     hidden.where, hidden.place = spot, person.place
 
 
@@ -150,10 +149,9 @@ def elder_here(world, elder):
     world.add_person("elder", elder, world.place)
 
 
-@event(new_noun, adjective_for, other_place, lambda world, *chosen: places.SPOTS_OF[chosen[-1]])
+@event(new_noun, adjective_for, other_place, anything(places.SPOTS))
 def request(world, who, to, noun, adjective, place, spot):
     world.here(who, to)
-    world.spot_here(spot, place)
     if place == world.place:
         raise Contradiction(f"they are in {place} already")
     world.add_thing(noun, adjective, who, spot).place = place

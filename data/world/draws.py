@@ -54,8 +54,7 @@ def spot_of(world, who, noun, *chosen):
 def spots_left(world, who, noun, *chosen):
     """The spots where the thing is not, as far as anyone has told."""
     thing = world.things[noun]
-    spots = places.SPOTS_OF[world.people[who].place]
-    return [spot for spot in spots if spot not in thing.not_there and spot != thing.where]
+    return [spot for spot in places.SPOTS if spot not in thing.not_there and spot != thing.where]
 
 
 def fact(name):

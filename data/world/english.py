@@ -12,7 +12,8 @@ FORMS = {
     # the beginning
     "hero": [
         "Once there was {species:a} called {name}, who was very {trait}.",
-        "Once upon a time, there was {trait:a} {species} named {name}.", "{name} was {trait:a} {species}.",
+        "Once upon a time, there was {trait:a} {species} named {name}.",
+        "Here is a story about {name}, {trait:a} {species}.",
         "This is the story of {name}, {trait:a} {species}.", "Do you know {name}, the {trait} {species}?",
     ],
     "like": [
@@ -61,7 +62,7 @@ FORMS = {
     ],
     "ask": [
         '"Have you seen my {thing:noun}?" {who} asked {to:him}.',
-        '"{to:name}, do you know where my {thing:noun} is?" {who} asked.',
+        '"Do you know where my {thing:noun} is, {to:name}?" {who} asked.',
         "{who} asked {to:him} about {thing}.",
     ],
     "no_idea": [
@@ -261,7 +262,7 @@ FORMS = {
 
 def inflect(argument, style, word, text):
     if style == "a":
-        return f"an {text}" if text[0] in "aeiou" else f"a {text}"
+        return f"an {text}" if text[0] in "aeiou" or text == "honest" else f"a {text}"
     if style == "at":
         return places.AT[word][0]
     return text

@@ -102,9 +102,8 @@ def feel(world, who, feeling):
 @event(spots_left)
 def search(world, who, thing, spot):
     """In vain."""
-    (person,) = world.here(who)
+    world.here(who)
     lost = world.not_held(thing, who)
-    world.spot_here(spot, person.place)
     if lost.where == spot:
         raise Contradiction(f"{lost} is {spot}, so {who} would find it there")
     if lost.where in GENDER or lost.where == GONE:
@@ -143,7 +142,6 @@ def tell(world, who, thing, spot):
     """Somebody who knows says where the thing is."""
     (person,) = world.here(who)
     lost = world.thing(thing)
-    world.spot_here(spot, person.place)
     if lost.where not in (None, spot):
         raise Contradiction(f"{lost} is not {spot}: {lost.whereabouts()}")
     if spot in lost.not_there:
@@ -189,7 +187,6 @@ def thank(world, who, to):
 def put(world, who, thing, spot):
     (person,) = world.here(who)
     left = world.held(thing, who)
-    world.spot_here(spot, person.place)
     left.where, left.place = spot, person.place
     world.facts["left at"] = spot
 
@@ -201,9 +198,8 @@ def leave(world, who, errand):
 
 @event(spots_left)
 def move(world, who, thing, spot):
-    (person,) = world.here(who)
+    world.here(who)
     moved = world.thing(thing)
-    world.spot_here(spot, person.place)
     if moved.where == spot:
         raise Contradiction(f"{moved} is {spot} already")
     if moved.where is None or moved.where in GENDER or moved.where == GONE:

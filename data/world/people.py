@@ -14,12 +14,10 @@ def pairs(text):
 
 
 GIRLS = pairs("""
-Mia/米娅, Lily/莉莉, Anna/安娜, Lucy/露西, Emma/艾玛, Rosa/罗莎, Nina/妮娜, Zoe/佐伊, Amy/艾米,
-Mei/小美, Yuki/由纪, Leila/莱拉
+Mia/米娅, Lily/莉莉, Anna/安娜, Lucy/露西, Emma/艾玛, Zoe/佐伊, Mei/小美, Leila/莱拉
 """)
 BOYS = pairs("""
-Tom/汤姆, Ben/小本, Sam/山姆, Max/麦克, Leo/里奥, Jack/杰克, Tim/蒂姆, Omar/奥马, Ravi/拉维, Ming/小明,
-Lele/乐乐, Kai/阿凯
+Tom/汤姆, Ben/小本, Sam/山姆, Leo/里奥, Jack/杰克, Omar/奥马, Ravi/拉维, Ming/小明
 """)
 NAMES = GIRLS | BOYS
 

@@ -1,38 +1,19 @@
-"""Where things happen: every place has four spots where a thing can lie, so no place gives a guess away.
-
-Two lines per place: English, English with its preposition, Chinese, Chinese with its postposition; the spots.
-"""
+"""Where things happen, and where things can lie: every spot may be in any place, so no place gives a guess away."""
 
 from data.world.people import pairs
 
-_TABLE = """
-the kitchen | in the kitchen | 厨房 | 厨房里
-    under the table/桌子底下, in the cupboard/橱柜里, behind the stove/炉子后面, beside the sink/水槽旁边
-the bedroom | in the bedroom | 卧室 | 卧室里
-    under the bed/床底下, in the wardrobe/衣柜里, behind the curtain/窗帘后面, beside the desk/书桌旁边
-the garden | in the garden | 花园 | 花园里
-    under the apple tree/苹果树下, behind the shed/小木屋后面, in the wheelbarrow/手推车里, beside the pond/池塘边
-the park | in the park | 公园 | 公园里
-    under the bench/长椅下面, behind the fountain/喷泉后面, in the bushes/灌木丛里, beside the swing/秋千旁边
-the forest | in the forest | 森林 | 森林里
-    under the oak tree/橡树下, in the hollow log/空树干里, behind the big rock/大石头后面, beside the stream/小溪边
-the beach | on the beach | 海滩 | 海滩上
-    under the umbrella/遮阳伞下, in the sandcastle/沙堡里, behind the dune/沙丘后面, beside the rock pool/岩石水洼边
-the school | at the school | 学校 | 学校里
-    under the chair/椅子下面, in the schoolbag/书包里, behind the blackboard/黑板后面, beside the globe/地球仪旁边
-the farm | on the farm | 农场 | 农场里
-    under the tractor/拖拉机底下, in the barn/谷仓里, behind the haystack/干草堆后面, beside the well/水井边
-"""
-
-PLACES, AT, SPOTS, SPOTS_OF = {}, {}, {}, {}
-_lines = _TABLE.strip().splitlines()
-for _names, _spots in zip(_lines[0::2], _lines[1::2], strict=True):
-    _place, _at, _chinese, _chinese_at = _names.split(" | ")
-    PLACES[_place] = _chinese
-    AT[_place] = (_at, _chinese_at)
-    SPOTS_OF[_place] = list(pairs(_spots))
-    SPOTS |= pairs(_spots)
-assert all(len(spots) == 4 for spots in SPOTS_OF.values()) and len(set(SPOTS.values())) == 4 * len(PLACES)
+PLACES = pairs("""
+the kitchen/厨房, the bedroom/卧室, the garden/花园, the park/公园, the forest/森林, the beach/海滩, the school/学校,
+the farm/农场
+""")
+AT = {place: (f"in {place}", f"{chinese}里") for place, chinese in PLACES.items()}
+AT |= {"the beach": ("on the beach", "海滩上"), "the farm": ("on the farm", "农场里")}
+AT |= {"the school": ("at the school", "学校里")}
+SPOTS = pairs("""
+under the bench/长椅下面, under the umbrella/雨伞下面, under the rug/小地毯下面, in the basket/篮子里,
+in the suitcase/手提箱里, in the box/盒子里, behind the barrel/木桶后面, behind the ladder/梯子后面,
+behind the crate/木箱后面, beside the bucket/水桶旁边, beside the chair/椅子旁边, beside the wagon/小推车旁边
+""")
 
 WEATHERS = pairs("""
 sunny/阳光明媚的, windy/微风习习的, cloudy/多云的, warm/温暖的, cold/寒冷的, bright/晴朗的,
@@ -63,7 +44,11 @@ a cactus/一棵仙人掌, a clown/一个小丑, a policeman/一位警察, a sail
 a magician/一位魔术师, a juggler/一位杂耍艺人, a painter/一位画家, a doctor/一位医生,
 a postman/一位邮递员, a shadow/一个影子, a feather in the air/一片飘着的羽毛, a parrot/一只鹦鹉,
 a seagull/一只海鸥, a woodpecker/一只啄木鸟, a heron/一只苍鹭, a toad/一只蟾蜍, a worm/一条蚯蚓,
-a bat/一只蝙蝠, a weasel/一只黄鼠狼, a camel/一头骆驼
+a bat/一只蝙蝠, a weasel/一只黄鼠狼, a camel/一头骆驼, a stork/一只鹳, a raccoon/一只浣熊,
+a hamster/一只仓鼠, a falcon/一只猎鹰, a grasshopper/一只蚱蜢, a lighthouse/一座灯塔, a ladder/一架梯子,
+a scarecrow/一个稻草人, a pinecone/一颗松果, a daffodil/一朵水仙花, a rosebush/一丛玫瑰, a lorry/一辆货车,
+a taxi/一辆出租车, a barber/一位理发师, a librarian/一位图书管理员, a plumber/一位水管工,
+a violinist/一位小提琴手, a pink cloud/一朵粉色的云, a silver moon/一弯银色的月亮
 """)
 TREATS = pairs("""
 noodles/面条, dumplings/饺子, strawberries/草莓, popcorn/爆米花, corn/玉米, rice cakes/年糕,
@@ -73,7 +58,8 @@ fried rice/炒饭, beans/豆子, omelettes/煎蛋卷, cheese/奶酪, tomatoes/�
 blueberries/蓝莓, oranges/橘子, lemons/柠檬糖, watermelon/西瓜, pineapple/菠萝, coconut/椰子,
 jelly/果冻, waffles/华夫饼, doughnuts/甜甜圈, biscuits/苏打饼, crackers/薄脆饼, yoghurt/酸奶,
 curry/咖喱饭, tofu/豆腐, mushrooms/蘑菇, spinach/菠菜, peas/豌豆, walnuts/核桃, raisins/葡萄干,
-gingerbread/姜饼, lollipops/棒棒糖, plums/李子, mangoes/芒果, buns with jam/果酱面包
+gingerbread/姜饼, lollipops/棒棒糖, plums/李子, mangoes/芒果, buns with jam/果酱面包,
+pancakes/薄煎饼, pretzels/椒盐卷饼, nectarines/油桃, sandwiches/三明治, carrots/胡萝卜, pizza/披萨
 """)
 GAMES = pairs("""
 played hide-and-seek/捉迷藏, danced/跳舞, sang songs/唱歌, climbed trees/爬树, jumped in puddles/踩水坑,

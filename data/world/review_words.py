@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ReviewWords:
-    good: list
+    good: list  # of a thing; on `easy` the label is in these words
     bad: list
     middling: list  # neither good nor bad
+    happy: list  # of a person; `hard` speaks of feelings, as the stories do
+    unhappy: list
     people: list  # who may hold an opinion
     dish: list
     toy: list
@@ -33,6 +35,8 @@ ENGLISH = ReviewWords(
         hopeless miserable nasty weak
     """),
     middling=words("okay average ordinary middling passable fair so-so usual"),
+    happy=words("happy glad delighted pleased thrilled joyful cheerful"),
+    unhappy=words("unhappy upset angry annoyed cross furious gloomy grumpy"),
     people=words("brother sister friend uncle aunt cousin teacher neighbour grandfather grandmother"),
     dish=words("noodles dumplings pancakes pies sandwiches potatoes strawberries waffles muffins cherries"),
     toy=words("kite ball doll drum robot train boat puzzle rocket truck dinosaur scooter wagon guitar"),
@@ -91,24 +95,22 @@ ENGLISH = ReviewWords(
         ("I thought {side} was really {word}.", True),
     ],
     twins=[
-        ("I found {side} {word}.", True),
-        ("I did not find {side} {word}.", False),
-        ("My {person} called {side} {word}. I agree.", True),
-        ("My {person} called {side} {word}. I do not agree.", False),
-        ("{side} was {word}, my {person} told me, and that was right.", True),
-        ("{side} was {word}, my {person} told me, but that was wrong.", False),
-        ("I expected {side} to be {word}, and so it was.", True),
-        ("I expected {side} to be {word}, but it was the opposite.", False),
-        ("Anybody would call {side} {word}.", True),
-        ("Nobody would call {side} {word}.", False),
-        ("At first I did not find {side} {word}. Later I changed my mind.", True),
-        ("At first I found {side} {word}. Later I changed my mind.", False),
-        ("I doubted that {side} was {word}. I was wrong.", True),
-        ("I doubted that {side} was {word}. I was right.", False),
-        ("It is true that {side} was {word}.", True),
-        ("It is not true that {side} was {word}.", False),
-        ("If you say that {side} was {word}, you are right.", True),
-        ("If you say that {side} was {word}, you are mistaken.", False),
+        ("It is true that {side} made me {word}.", True),
+        ("It is not true that {side} made me {word}.", False),
+        ("I thought I would be {word} about {side}, and so I was.", True),
+        ("I thought I would be {word} about {side}, but it was the opposite.", False),
+        ("My {person} was {word} about {side}, and so was I.", True),
+        ("My {person} was {word} about {side}, but I felt the opposite.", False),
+        ("My {person} said I would be {word} about {side}, and that was right.", True),
+        ("My {person} said I would be {word} about {side}, but that was wrong.", False),
+        ("I felt {word} about {side} in the end, but not at first.", True),
+        ("I felt {word} about {side} at first, but not in the end.", False),
+        ("Was I {word} about {side}? Yes, I was.", True),
+        ("Was I {word} about {side}? No, just the opposite.", False),
+        ("Like everyone, I was {word} about {side}.", True),
+        ("Unlike me, everyone was {word} about {side}.", False),
+        ("If you think that {side} made me {word}, you are right.", True),
+        ("If you think that {side} made me {word}, you are wrong.", False),
     ],
     gap=" ",
 )
@@ -123,6 +125,8 @@ CHINESE = ReviewWords(
         很烦人 很差 很沉闷
     """),
     middling=words("一般 普通 平平常常 马马虎虎 还过得去 不好也不坏 中规中矩 没什么特别"),
+    happy=words("高兴 开心 欢喜 满意 快乐 兴奋 愉快"),
+    unhappy=words("不高兴 不开心 伤心 沮丧 生气 恼火 气恼 气愤"),
     people=words("哥哥 姐姐 弟弟 妹妹 朋友 叔叔 阿姨 表哥 老师 邻居 爷爷 奶奶"),
     dish=words("面条 饺子 煎饼 馅饼 三明治 土豆 草莓 松饼 包子 樱桃"),
     toy=words("风筝 皮球 布娃娃 小鼓 机器人 小火车 小船 拼图 玩具火箭 玩具卡车 玩具恐龙 滑板车 小推车 小吉他"),
@@ -174,24 +178,22 @@ CHINESE = ReviewWords(
         ("说实话，{side}真的{word}。", True),
     ],
     twins=[
-        ("我觉得{side}{word}。", True),
-        ("我不觉得{side}{word}。", False),
-        ("我{person}说{side}{word}，我同意。", True),
-        ("我{person}说{side}{word}，我可不同意。", False),
-        ("{side}{word}，这是我{person}说的，说得很对。", True),
-        ("{side}{word}，这是我{person}说的，说得不对。", False),
-        ("我本来就料到{side}{word}，果然是这样。", True),
-        ("我本来料到{side}{word}，结果正相反。", False),
-        ("谁都会说{side}{word}。", True),
-        ("没有人会说{side}{word}。", False),
-        ("一开始我不觉得{side}{word}，后来我改变了看法。", True),
-        ("一开始我觉得{side}{word}，后来我改变了看法。", False),
-        ("我不相信{side}{word}，结果我错了。", True),
-        ("我不相信{side}{word}，结果我没错。", False),
-        ("要说{side}{word}，那是真的。", True),
-        ("要说{side}{word}，那不是真的。", False),
-        ("如果你说{side}{word}，那你说对了。", True),
-        ("如果你说{side}{word}，那你弄错了。", False),
+        ("说{side}让我很{word}，一点没错。", True),
+        ("说{side}让我很{word}，那可不对。", False),
+        ("我以为{side}会让我很{word}，果然如此。", True),
+        ("我以为{side}会让我很{word}，结果正相反。", False),
+        ("{side}让我{person}很{word}，我也是。", True),
+        ("{side}让我{person}很{word}，我却相反。", False),
+        ("我{person}说{side}会让我很{word}，说对了。", True),
+        ("我{person}说{side}会让我很{word}，说错了。", False),
+        ("说起{side}，后来我很{word}，一开始可没有。", True),
+        ("说起{side}，一开始我很{word}，后来可没有。", False),
+        ("{side}让我很{word}吗？是的。", True),
+        ("{side}让我很{word}吗？恰恰相反。", False),
+        ("{side}让大家都很{word}，我也不例外。", True),
+        ("{side}让大家都很{word}，只有我例外。", False),
+        ("你要是猜{side}让我很{word}，那就猜对了。", True),
+        ("你要是猜{side}让我很{word}，那就猜错了。", False),
     ],
     gap="",
 )

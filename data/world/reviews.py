@@ -2,10 +2,10 @@
 
 A review says something about two sides of a thing (a film's story and its music). If the writer likes both, it is
 positive, if neither, negative, and if one but not the other, neutral. On `easy` that is said in plain words. On
-`hard` a word that sounds good may be what somebody wrongly said, what was expected, or what nobody would say: each
-way to say a thing has a twin that uses the same word and means the opposite, and which of the two is used has
-nothing to do with the word. So good and bad words are equally frequent in all three labels, and counting words (or
-pairs of them) tells nothing, while the sense is plain. (The idea of such contrast sets: Gardner et al. 2020,
+`hard` it is said by how the writer felt, in words for feelings that the stories use too; but each way to say it has a
+twin with the same word and the opposite sense: what somebody wrongly expected, what was so at first but not in the
+end, what everyone else felt. A word is meant twice as often as its opposite. So counting words, or pairs of them,
+gets nearly half of the reviews wrong, while the sense is plain. (The idea of such contrast sets: Gardner et al. 2020,
 "Evaluating models' local decision boundaries via contrast sets".)
 """
 
@@ -22,6 +22,7 @@ from data.world.recorder import Draw
 
 LABELS = ("negative", "neutral", "positive")
 LIKES = {"negative": [(False, False)], "neutral": [(True, False), (False, True)], "positive": [(True, True)]}
+STRAIGHT = (2, 1)  # on `hard`, a word is meant twice as often as its opposite
 HELD_OUT = 5  # one word in so many is kept from each form until the test
 
 
@@ -29,6 +30,11 @@ def statements(language, difficulty):
     """Every form of a sentence: (template, does the writer mean what the word says?)."""
     words = review_words.WORDS[language]
     return words.plain if difficulty == "easy" else words.twins
+
+
+def tones(words, difficulty):
+    """(Words that sound good, words that sound bad.)"""
+    return (words.good, words.bad) if difficulty == "easy" else (words.happy, words.unhappy)
 
 
 def is_held_out(form, word):
@@ -49,9 +55,9 @@ def make_review(chooser, language, difficulty, label, in_test):
         if difficulty == "easy" and label == "neutral" and chooser.choose([True, False]):
             form, word = chooser.choose(range(len(forms))), chooser.choose(words.middling)
         else:
-            sounds_good = likes if difficulty == "easy" else chooser.choose([True, False])
-            form = chooser.choose([i for i, (_, means_it) in enumerate(forms) if means_it == (sounds_good == likes)])
-            vocabulary = words.good if sounds_good else words.bad
+            straight = difficulty == "easy" or chooser.weigh([True, False], STRAIGHT)
+            form = chooser.choose([i for i, (_, means_it) in enumerate(forms) if means_it == straight])
+            vocabulary = tones(words, difficulty)[0 if likes == straight else 1]
             new = in_test and number == 0
             word = chooser.choose([w for i, w in enumerate(vocabulary) if is_held_out(form, i) == new])
         sentences.append(fill(chooser, forms[form][0], words, side=side, word=word))
@@ -97,7 +103,8 @@ def write_reviews(out: Path, count: int, difficulty: str, seed: int, language: s
                     seen.add(text)
                     writer.writerow([text, label])
                     bar.update(1)
-            partial.replace(out / f"{split}.csv")
+    for split in ("test", "val", "train"):  # train.csv last: where it is, the others are
+        (out / f"{split}.csv.partial").replace(out / f"{split}.csv")
     return sizes
 
 

@@ -4,7 +4,6 @@
 """
 
 from data.world.people import GENDER, MOOD_OF
-from data.world.places import SPOTS_OF
 from data.world.things import KIND_OF
 
 
@@ -106,10 +105,6 @@ class World:
         if thing.where == name:
             raise Contradiction(f"{name} has {thing} all the time")
         return thing
-
-    def spot_here(self, spot, place):
-        if spot not in SPOTS_OF[place]:
-            raise Contradiction(f'nothing is "{spot}" in {place}')
 
     def meaning(self, pronoun):
         """The one person of that gender in the sentence before."""

@@ -131,12 +131,12 @@ class Language:
 
     def _how_person(self, world, name, chooser):
         if world.may_say_pronoun(name):
-            return chooser.weigh([NAME, PRONOUN], [1, 2])
+            return chooser.weigh([NAME, PRONOUN], [1, 1])
         return chooser.choose([NAME])
 
     def _tell_thing(self, world, slot, noun, chooser):
         if world.thing_named == noun:
-            how = chooser.weigh([FULL, SHORT, IT], [1, 2, 3])
+            how = chooser.weigh([FULL, SHORT, IT], [1, 1, 2])
         else:
             how = chooser.weigh([FULL, SHORT], [1, 1])
         if how == IT:
