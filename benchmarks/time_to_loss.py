@@ -30,7 +30,7 @@ from gpt.model import GPT, GPTConfig
 from gpt.run_folder import read_metrics
 
 SHAPE = GPTConfig(257, 32, 4, 4, 128, position="rotary")
-STEPS, BATCH_SIZE = 190, 64
+STEPS, BATCH_SIZE = 130, 64
 OURS = (
     "--model.n-layer 4 --model.n-head 4 --model.n-embd 128 --model.context-length 32 "
     f"--batch-size {BATCH_SIZE} --max-steps {STEPS} --warmup-steps 10 --eval-every 100000 "
@@ -76,7 +76,11 @@ def peer(data: Path) -> float:
 
     torch.manual_seed(1337)
     dataset = Dataset(data, 64, 12)
-    model = GPT2LMHeadModel(GPT2Config(257, 64, 128, 4, 4, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0))
+    settings = GPT2Config(
+        vocab_size=257, n_positions=64, n_embd=128, n_layer=4, n_head=4, resid_pdrop=0.0, embd_pdrop=0.0,
+        attn_pdrop=0.0, bos_token_id=256, eos_token_id=256,
+    )  # fmt: skip
+    model = GPT2LMHeadModel(settings)
     groups = [
         {"params": [p for p in model.parameters() if p.ndim >= 2], "weight_decay": 0.1},
         {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},

@@ -65,8 +65,9 @@ def our_step(config: GPTConfig, machine: Machine, x: Tensor, y: Tensor) -> Calla
 
 def their_step(config: GPTConfig, machine: Machine, x: Tensor, y: Tensor) -> Callable[[], None]:
     settings = GPT2Config(
-        config.vocab_size, config.context_length, config.n_embd, config.n_layer, config.n_head,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        vocab_size=config.vocab_size, n_positions=config.context_length,
+        n_embd=config.n_embd, n_layer=config.n_layer, n_head=config.n_head,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
     model = GPT2LMHeadModel(settings).to(machine.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1)
