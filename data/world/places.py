@@ -48,7 +48,9 @@ a bat/一只蝙蝠, a weasel/一只黄鼠狼, a camel/一头骆驼, a stork/一�
 a hamster/一只仓鼠, a falcon/一只猎鹰, a grasshopper/一只蚱蜢, a lighthouse/一座灯塔, a ladder/一架梯子,
 a scarecrow/一个稻草人, a pinecone/一颗松果, a daffodil/一朵水仙花, a rosebush/一丛玫瑰, a lorry/一辆货车,
 a taxi/一辆出租车, a barber/一位理发师, a librarian/一位图书管理员, a plumber/一位水管工,
-a violinist/一位小提琴手, a pink cloud/一朵粉色的云, a silver moon/一弯银色的月亮
+a violinist/一位小提琴手, a pink cloud/一朵粉色的云, a silver moon/一弯银色的月亮,
+a tortoise/一只陆龟, a flamingo/一只火烈鸟, an orchid/一株兰花, a postbox/一个邮筒,
+a glider/一架滑翔机, a hydrant/一个消防栓
 """)
 TREATS = pairs("""
 noodles/面条, dumplings/饺子, strawberries/草莓, popcorn/爆米花, corn/玉米, rice cakes/年糕,
