@@ -99,9 +99,9 @@ PRESETS = {
         TrainConfig(
             GPTConfig(2048, 256, 6, 6, 384, position="rotary"),
             Path("out/small"),
-            2000,
-            64,
-            4,
+            1500,
+            32,
+            2,
             learning_rate=3e-3,
             muon_learning_rate=0.02,
             warmup_steps=100,
