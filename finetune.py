@@ -12,7 +12,6 @@ folder. Beside it: report.json, curve.png, confusion.png, metrics.jsonl, train_c
 import dataclasses
 import json
 import math
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -25,7 +24,7 @@ from tqdm import tqdm
 from data.world.reviews import write_reviews
 from gpt import predict, run_folder
 from gpt.buckets import Buckets
-from gpt.checkpoint import load_model, load_resume, save_resume
+from gpt.checkpoint import load_model
 from gpt.classifier import GPTClassifier, classify, in_units, pad, save_classifier
 from gpt.device import Machine, pick_machine
 from gpt.errors import UserError, parse, run_main
@@ -33,7 +32,7 @@ from gpt.files import sha256, write_text
 from gpt.finetune_config import OUR_REVIEWS, FinetuneConfig
 from gpt.lora import merge, save_adapter
 from gpt.objective import drop_words, language_loss, loss_on_labels
-from gpt.optim import learning_rate_scale, set_learning_rate
+from gpt.optim import check_loss, learning_rate_scale, set_learning_rate, update
 from gpt.task import Task, load_task
 from gpt.tokenizer import Tokenizer
 from gpt.trainable import build_optimizer, choose, count_weights
@@ -93,17 +92,23 @@ def finetune(config: FinetuneConfig) -> dict | None:
     eval_every = max(1, max_steps // config.evaluations)
     weights = task.class_weights().to(machine.device) if config.class_weights else None
 
+    def save_state(step: int) -> None:
+        """All that the run depends on after `step` steps, into resume.pt."""
+        state = {"step": step, "best": best, "since_best": since_best, "seconds": seconds, "losses": losses}
+        state |= {"weights": model.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
+        run_folder.save(config, identity, state)
+
     start, best, since_best, seconds, losses = 0, (-math.inf, 0.0), 0, 0.0, []
-    if config.resume:
-        state = load_resume(config.out / "resume.pt")
-        run_folder.go_on(config, identity, state)
+    if config.resume and (state := run_folder.go_on(config, identity)):
         model.load_state_dict(state["weights"])
         optimizer.load_state_dict(state["optimizer"])
-        scaler.load_state_dict(state["scaler"])
+        scaler.load_state_dict(state["scaler"] or scaler.state_dict())  # empty unless it was in float16
         start, best, since_best = state["step"], tuple(state["best"]), state["since_best"]
         seconds, losses = state["seconds"], state["losses"]
+        run_folder.tidy(config.out, start)
     else:
         run_folder.begin(config)
+        save_state(0)  # from now on, whatever happens, --resume goes on
     introduce(config, model, task, max_steps, machine)
 
     stop = run_folder.StopRequest()
@@ -131,13 +136,8 @@ def finetune(config: FinetuneConfig) -> dict | None:
                 if config.lm_loss:
                     loss = loss + config.lm_loss * language_loss(model, states, tokens, lengths)
             scaler.scale(loss * len(part) / len(batch)).backward()
-        if not math.isfinite(loss_of_step):
-            raise UserError(f"the loss became {loss_of_step} at step {step}: try a lower --learning-rate")
-        scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad()
+        check_loss(loss_of_step, step)
+        update([optimizer], scaler, model.parameters(), config.grad_clip, step)
 
         done = step + 1
         losses.append(loss_of_step)
@@ -157,14 +157,10 @@ def finetune(config: FinetuneConfig) -> dict | None:
                 save(model, task, tokenizer, config)
             clock = time.perf_counter()  # evaluating is not counted as training
         if done % eval_every == 0 or last or stop.requested:
-            state = {"step": done, "best": best, "since_best": since_best, "seconds": seconds, "losses": losses}
-            state |= {"weights": model.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
-            state |= {"config": json.dumps(run_folder.config_to_json(config)), "data": json.dumps(identity)}
-            save_resume(state, config.out / "resume.pt")
+            save_state(done)
         if stop.requested and not last:
             bar.close()
-            command = shlex.join(["python", *sys.argv, *([] if config.resume else ["--resume"])])
-            print(f"\nstopped after step {done}; everything is saved. To go on:\n  {command}")
+            run_folder.say_how_to_go_on(done)
             return None
     bar.close()
     return tell(config, model, task, machine, seconds)

@@ -11,10 +11,8 @@ Beside it: metrics.jsonl, loss.png, train_config.json, and resume.pt, from which
 """
 
 import dataclasses
-import json
 import math
 import shlex
-import sys
 import time
 from pathlib import Path
 
@@ -27,14 +25,15 @@ from tqdm import tqdm
 from data.prepare import PrepareConfig, prepare
 from data.world.samples import Told, tell_and_judge
 from data.world.writing import write_stories
-from gpt import run_folder
-from gpt.checkpoint import load_model, load_resume, save_model, save_resume
+from gpt import distributed, run_folder
+from gpt.checkpoint import load_model, save_model
 from gpt.dataset import IGNORED, Dataset
 from gpt.device import Machine, pick_machine
+from gpt.distributed import Team
 from gpt.errors import UserError, parse, run_main
 from gpt.generate import generate
 from gpt.model import GPT
-from gpt.optim import build_optimizers, learning_rate_scale, set_learning_rate
+from gpt.optim import build_optimizers, check_loss, learning_rate_scale, set_learning_rate, update
 from gpt.tokenizer import Tokenizer
 from gpt.train_config import PRESETS, TrainConfig
 
@@ -66,78 +65,89 @@ def load_pretrained(model: GPT, tokenizer: Tokenizer, folder: Path) -> None:
 
 
 @torch.no_grad()
-def evaluate(model: torch.nn.Module, dataset: Dataset, machine: Machine) -> float:
-    """Mean loss over the whole validation split, in nats per token."""
+def evaluate(model: torch.nn.Module, dataset: Dataset, machine: Machine, team: Team, part: int) -> float:
+    """Mean loss over the whole validation split, in nats per token; every process takes its share, `part` windows at
+    a time."""
     total = tokens = 0
     for x, y in dataset.evaluation_batches():
-        with machine.autocast():
-            logits = model(x.to(machine.device))  # (B, T, V)
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), y.to(machine.device).flatten(), reduction="sum")
-        total, tokens = total + loss.item(), tokens + (y != IGNORED).sum().item()
+        x, y = team.share(x, 0), team.share(y, IGNORED)
+        for inputs, targets in zip(x.split(part), y.to(machine.device).split(part), strict=True):
+            with machine.autocast():
+                logits = model(inputs.to(machine.device))  # (part, T, V)
+            total += F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum").item()
+            tokens += (targets != IGNORED).sum().item()
+    total, tokens = team.sum(total, tokens)
     return total / tokens
 
 
 def train(config: TrainConfig) -> None:
     """Train as `config` says; see TrainConfig. Raises UserError for what the user can put right."""
-    machine = pick_machine(config.device, config.precision, config.compile)
+    machine = pick_machine(distributed.own_device(config.device), config.precision, config.compile)
+    team = distributed.join(machine, config.batch_size, config.accumulate, config.sharding)
     if config.threads:
         torch.set_num_threads(config.threads)
     T = config.model.context_length
-    data = config.data or default_data(config.model.vocab_size)
+    with team.first_alone():
+        data = config.data or default_data(config.model.vocab_size)
     dataset = Dataset(data, T, config.batch_size, config.seed)
     tokenizer = Tokenizer.load(data)
-    world = dataset.meta.get("world")  # the language, where the corpus is our own toy world
-    several_documents = dataset.meta["train_documents"] > 1
-    opening = [tokenizer.end_of_text] if several_documents else tokenizer.encode("\n")  # what samples start from
 
     torch.manual_seed(config.seed)
-    model = GPT(dataclasses.replace(config.model, vocab_size=dataset.vocab_size)).to(machine.device)
+    model = GPT(dataclasses.replace(config.model, vocab_size=dataset.vocab_size))
     if config.init:
         load_pretrained(model, tokenizer, config.init)
     model.use_fused_attention(machine.prefers_fused_attention(T))
-    forward = torch.compile(model) if machine.compile else model
+    model = team.place(model)
+    compiled = torch.compile(model) if machine.compile else model
+    forward = team.parallel(compiled)
     optimizers = build_optimizers(
         model, config.optimizer, config.learning_rate, config.muon_learning_rate, config.weight_decay, machine.dtype
     )
     scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.dtype == torch.float16)
 
+    def save(step: int) -> None:
+        """All that the run depends on after `step` steps, into resume.pt."""
+        state = {"step": step, "best": best, "seconds": seconds, "losses": losses, "scaler": scaler.state_dict()}
+        state |= {"weights": team.gather(model.state_dict())}
+        state |= {"optimizers": [team.gather(optimizer.state_dict()) for optimizer in optimizers]}
+        if team.is_first:
+            run_folder.save(config, dataset.meta, state)
+
     start, best, seconds, losses = 0, math.inf, 0.0, []
-    if config.resume:
-        state = load_resume(config.out / "resume.pt")
-        run_folder.go_on(config, dataset.meta, state)
-        model.load_state_dict(state["weights"])
-        for optimizer, optimizer_state in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(optimizer_state)
-        scaler.load_state_dict(state["scaler"])
+    if config.resume and (state := run_folder.go_on(config, dataset.meta)):
+        team.load(model, optimizers, state)
+        scaler.load_state_dict(state["scaler"] or scaler.state_dict())  # empty unless it was in float16
         start, best, seconds, losses = state["step"], state["best"], state["seconds"], state["losses"]
+        if team.is_first:
+            run_folder.tidy(config.out, start)
     else:
-        run_folder.begin(config)
+        if team.is_first:
+            run_folder.begin(config)
+        save(0)  # from now on, whatever happens, --resume goes on
     introduce(config, model, dataset, machine)
 
     stop = run_folder.StopRequest()
-    bar = tqdm(total=config.max_steps, initial=start, desc="training", unit="step", mininterval=0.5)
+    bar = tqdm(
+        total=config.max_steps, initial=start, desc="training", unit="step", mininterval=0.5, disable=not team.is_first
+    )
+    part = config.batch_size // team.size // config.accumulate
     clock = time.perf_counter()
     for step in range(start, config.max_steps):
         set_learning_rate(optimizers, learning_rate_scale(step, config.max_steps, config.warmup_steps))
-        torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))  # for dropout
-        x, y = dataset.batch(step)  # 2 × (batch_size, T)
+        # for dropout, which shall differ between the processes
+        torch.manual_seed(int(np.random.SeedSequence([config.seed, step, team.rank]).generate_state(1)[0]))
+        x, y = (team.share(rows, 0) for rows in dataset.batch(step))  # 2 × (batch_size / processes, T)
         loss_of_step = 0.0
-        part = config.batch_size // config.accumulate
-        for inputs, targets in zip(x.split(part), y.split(part), strict=True):
-            with machine.autocast():
-                logits = forward(inputs.to(machine.device))  # (part, T, V)
-            loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.to(machine.device).flatten())
-            scaler.scale(loss / config.accumulate).backward()
+        for number, (inputs, targets) in enumerate(zip(x.split(part), y.split(part), strict=True), start=1):
+            with team.exchanging(model, forward, now=number == config.accumulate):
+                with machine.autocast():
+                    logits = forward(inputs.to(machine.device))  # (part, T, V)
+                loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.to(machine.device).flatten())
+                scaler.scale(loss / config.accumulate).backward()
             loss_of_step += loss.item() / config.accumulate
-        if not math.isfinite(loss_of_step):
-            raise UserError(f"the loss became {loss_of_step} at step {step}: try a lower --learning-rate")
-        for optimizer in optimizers:
-            scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
-        for optimizer in optimizers:
-            scaler.step(optimizer)
-            optimizer.zero_grad()
-        scaler.update()
+        loss_of_step, stopping = team.agree(loss_of_step, stop.requested)
+        check_loss(loss_of_step, step)
+        update(optimizers, scaler, model.parameters(), config.grad_clip, step)
 
         done = step + 1
         losses.append(loss_of_step)
@@ -147,45 +157,54 @@ def train(config: TrainConfig) -> None:
         bar.update()
         bar.set_postfix_str(f"loss {np.mean(losses):.3f}, {tokens_per_second:,.0f} tokens/s", refresh=False)
         if done % config.log_every == 0:
-            speed = {"seconds": round(seconds, 3), "tokens_per_second": round(tokens_per_second)}
-            run_folder.append_metrics(config.out, step=done, train_loss=float(np.mean(losses)), **speed)
+            if team.is_first:
+                speed = {"seconds": round(seconds, 3), "tokens_per_second": round(tokens_per_second)}
+                run_folder.append_metrics(config.out, step=done, train_loss=float(np.mean(losses)), **speed)
             losses = []
         last = done == config.max_steps
         if done % config.eval_every == 0 or last:
-            model.eval()
             bar.set_postfix_str("evaluating")
-            val_loss = evaluate(forward, dataset, machine)
-            quality = {"perplexity": math.exp(val_loss), "bits_per_byte": dataset.bits_per_byte(val_loss)}
-            if world:
-                told = tell_and_judge(model, tokenizer, world, 200, 0.8, config.seed)
-                quality |= told._asdict()
-                sample = f"{told.story}\n[{told.verdict}]\n{judgement(told)}"
-            else:
-                tokens = generate(model, opening, 120, 0.8, seed=config.seed, stop=tokenizer.end_of_text)
-                sample = quality["sample"] = tokenizer.decode(tokens).strip()
+            model.eval()
+            val_loss = evaluate(compiled, dataset, machine, team, part)
+            check_loss(val_loss, done, "validation loss")
+            whole_model = team.whole_model(model)
+            if team.is_first:
+                quality, sample = look(whole_model, tokenizer, dataset, config.seed)
+                row = {"step": done, "val_loss": val_loss, "seconds": round(seconds, 3)}
+                row |= {"perplexity": perplexity(val_loss), "bits_per_byte": dataset.bits_per_byte(val_loss)}
+                run_folder.append_metrics(config.out, **row, **quality)
+                tqdm.write(f"\nstep {done}: {describe(val_loss, dataset)}\n{sample}\n")
+                if val_loss < best:
+                    save_model(whole_model, tokenizer, config.out)
+            best = min(val_loss, best)
             model.train()
-            run_folder.append_metrics(config.out, step=done, val_loss=val_loss, seconds=round(seconds, 3), **quality)
-            tqdm.write(f"\nstep {done}: {describe(val_loss, dataset)}\n{sample}\n")
-            if val_loss < best:
-                best = val_loss
-                save_model(model, tokenizer, config.out)
-            clock = time.perf_counter()  # evaluating is not counted as training
-        if done % config.eval_every == 0 or last or stop.requested:
-            state = {"step": done, "best": best, "seconds": seconds, "losses": losses, "scaler": scaler.state_dict()}
-            state |= {"weights": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers]}
-            state |= {"config": json.dumps(run_folder.config_to_json(config)), "data": json.dumps(dataset.meta)}
-            save_resume(state, config.out / "resume.pt")
-        if stop.requested and not last:
+        if done % config.eval_every == 0 or last or stopping:
+            save(done)
+            clock = time.perf_counter()  # evaluating and saving are not counted as training
+        if stopping and not last:
             bar.close()
             if math.isinf(best):  # not evaluated yet: leave something to sample from
-                save_model(model, tokenizer, config.out)
-            command = shlex.join(["python", *sys.argv, *([] if config.resume else ["--resume"])])
-            print(f"\nstopped after step {done}; everything is saved. To go on:\n  {command}")
+                whole_model = team.whole_model(model)
+                if team.is_first:
+                    save_model(whole_model, tokenizer, config.out)
+            run_folder.say_how_to_go_on(done)
             return
     bar.close()
-    draw(config, dataset)
+    if team.is_first:
+        draw(config, dataset)
     print(f"trained in {seconds:.0f} s; best {describe(best, dataset)}")
     print(f"loss curve: {config.out / 'loss.png'}\nsample:     python sample.py --model {shlex.quote(str(config.out))}")
+
+
+def look(model: GPT, tokenizer: Tokenizer, dataset: Dataset, seed: int) -> tuple[dict, str]:
+    """What the model writes by now: figures for metrics.jsonl, and a text to show."""
+    if world := dataset.meta.get("world"):  # the language, where the corpus is our own toy world
+        told = tell_and_judge(model, tokenizer, world, 200, 0.8, seed)
+        return told._asdict(), f"{told.story}\n[{told.verdict}]\n{judgement(told)}"
+    several_documents = dataset.meta["train_documents"] > 1
+    opening = [tokenizer.end_of_text] if several_documents else tokenizer.encode("\n")
+    sample = tokenizer.decode(generate(model, opening, 120, 0.8, seed=seed, stop=tokenizer.end_of_text)).strip()
+    return {"sample": sample}, sample
 
 
 def introduce(config: TrainConfig, model: GPT, dataset: Dataset, machine: Machine) -> None:
@@ -199,12 +218,16 @@ def introduce(config: TrainConfig, model: GPT, dataset: Dataset, machine: Machin
     print(f"machine  {machine}", flush=True)
 
 
+def perplexity(loss: float) -> float:
+    return math.exp(min(loss, 700.0))  # a float ends there
+
+
 def describe(loss: float, dataset: Dataset) -> str:
     """A validation loss in all its units."""
     floor = dataset.meta["entropy_bits_per_byte"]
     beside = f" (the corpus's own entropy: {floor:.3f})" if floor else ""
     bits = dataset.bits_per_byte(loss)
-    return f"validation loss {loss:.4f} nats/token, perplexity {math.exp(loss):.2f}, {bits:.3f} bits/byte{beside}"
+    return f"validation loss {loss:.4f} nats/token, perplexity {perplexity(loss):.2f}, {bits:.3f} bits/byte{beside}"
 
 
 def judgement(told: Told) -> str:
@@ -221,7 +244,8 @@ def draw(config: TrainConfig, dataset: Dataset) -> None:
 
 
 def main() -> None:
-    train(parse(lambda: tyro.extras.overridable_config_cli(PRESETS, description=__doc__)))
+    with distributed.session():
+        train(parse(lambda: tyro.extras.overridable_config_cli(PRESETS, description=__doc__)))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import torch
 import tyro
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from gpt.device import pick_machine
 from gpt.errors import parse, run_main
 from gpt.generate import generate
 from gpt.huggingface import config_to_hf, weights_to_hf
@@ -29,7 +30,7 @@ from gpt.quantize import quantize_int8
 MODELS = {
     "small": ("4 layers, 128 wide, 0.8M", GPTConfig(65, 256, 4, 4, 128), 200),
     "medium": ("6 layers, 384 wide, 10.7M", GPTConfig(65, 256, 6, 6, 384), 200),
-    "gpt2": ("GPT-2, 124M", GPTConfig(50257, 1024, 12, 12, 768), 40),
+    "gpt2": ("GPT-2, 124M", GPTConfig(50257, 1024, 12, 12, 768), 100),
 }
 PROMPT = [1, 2, 3, 4, 5, 6, 7, 8]
 
@@ -67,6 +68,7 @@ def size(model: GPT) -> int:
 
 def main() -> None:
     config = parse(lambda: tyro.cli(DecodeConfig, description=__doc__))
+    pick_machine("cpu")  # what sample.py does first
     if config.threads:
         torch.set_num_threads(config.threads)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load average {os.getloadavg()[0]:.1f}\n")

@@ -7,7 +7,7 @@ runs code that came with it.
 """
 
 import json
-import pickle
+import zipfile
 from pathlib import Path
 
 import safetensors.torch
@@ -52,8 +52,16 @@ def write_model_folder(
     ):
         write_text(folder / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     weights = {name: weight.detach().to("cpu") for name, weight in weights.items()}
-    with atomic_write(folder / "model.safetensors") as path:
-        safetensors.torch.save_file(weights_to_hf(weights, config), path, metadata={"format": "pt"})
+    write_safetensors(folder / "model.safetensors", weights_to_hf(weights, config))
+
+
+def write_safetensors(path: Path, weights: dict[str, Tensor]) -> None:
+    """Write named tensors atomically. Raises UserError where they cannot be written."""
+    with atomic_write(path) as temporary:
+        try:
+            safetensors.torch.save_file(weights, temporary, metadata={"format": "pt"})
+        except SafetensorError as error:  # the system's own words are in it
+            raise OSError(str(error).removeprefix("Error while serializing: ")) from None
 
 
 def load_model(folder: Path | str, device: torch.device | str = "cpu") -> GPT:
@@ -92,17 +100,28 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], folder: Path | st
 
 
 def save_resume(state: dict, path: Path) -> None:
-    """Write everything a run needs to go on, in one file, atomically."""
-    with atomic_write(path) as temporary:
-        torch.save(state, temporary)
+    """Write everything a run needs to go on, in one file, atomically. Raises UserError where it cannot be written."""
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # torch finds its file too short, and hides what stopped it: a full disk, Ctrl-C
+            raise (error.__context__ or error) from None
 
 
 def load_resume(path: Path) -> dict:
-    """Read a resume file. Raises UserError if it is damaged, or a pickle that would run code."""
+    """Read a resume file. Raises UserError if it is not one, is damaged, or is a pickle that would run code."""
     if not path.is_file():
         raise UserError(f"nothing to resume: {path} does not exist; start without --resume")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} has another checksum than it was written with")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict):
+            raise ValueError("it holds something else")
+        return state
+    except OSError:
+        raise
+    except Exception as error:  # damage can make the parsers stumble in any way
         reason = str(error).split("\n")[0].split(". ")[0]
         raise UserError(f"{path} cannot be read ({reason}): delete it and train again, or restore a copy") from None

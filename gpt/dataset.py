@@ -111,12 +111,17 @@ class Dataset:
 
     def _open(self, split: str) -> np.ndarray:
         # Mapped afresh each time: pages of a map kept open would count as this process's memory more and more.
-        return np.memmap(self.folder / f"{split}.bin", dtype=self.dtype, mode="r")
+        return np.memmap(self._path(split), dtype=self.dtype, mode="r")
 
-    def _check(self, split: str, tokens: int) -> None:
-        path = self.folder / f"{split}.bin"
+    def _path(self, split: str) -> Path:
+        """The file of a split, if it is (still) there and whole."""
+        path, tokens = self.folder / f"{split}.bin", self.meta[f"{split}_tokens"]
         if not path.is_file() or path.stat().st_size != tokens * self.dtype.itemsize:
             raise UserError(f"{path} is missing or not the {tokens:,} tokens meta.json speaks of: prepare it again")
+        return path
+
+    def _check(self, split: str, tokens: int) -> None:
+        path = self._path(split)
         needed = 2 * self.context_length if split == "train" else self.context_length + 1
         if tokens < needed:
             raise UserError(

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
+from tqdm import tqdm
+
 T = TypeVar("T")
 
 
@@ -15,12 +17,12 @@ class UserError(ValueError):
 
 def fail(message: str) -> NoReturn:
     """Print `message` as one line on stderr and leave with exit code 2, as Unix commands do."""
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    tqdm.write("error: " + " ".join(message.split()), file=sys.stderr)  # on a line of its own, whatever bar is there
     sys.exit(2)
 
 
 def parse(parser: Callable[[], T]) -> T:
-    """Run a tyro parser; a mistake in the flags becomes one line instead of tyro's drawn box."""
+    """Run a tyro parser; a mistake in the flags becomes a UserError of one line instead of tyro's drawn box."""
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
@@ -32,7 +34,7 @@ def parse(parser: Callable[[], T]) -> T:
         said = [line for line in lines[1:] if line]  # lines[0] is the title of the box
         hints = ("Argument helptext", "For full helptext", "Perhaps you meant", "Similar options")
         end = next((i for i, line in enumerate(said) if line.startswith(hints)), len(said))
-        fail(f"{' '.join(said[:end])} (--help explains)")
+        raise UserError(f"{' '.join(said[:end])} (--help explains)") from None
 
 
 def run_main(main: Callable[[], None]) -> None:

@@ -20,10 +20,10 @@ import tyro
 from safetensors import SafetensorError
 from torch import Tensor
 
-from gpt.checkpoint import load_model
+from gpt.checkpoint import load_model, write_safetensors
 from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
-from gpt.files import atomic_write, sha256, write_text
+from gpt.files import sha256, write_text
 from gpt.tokenizer import Tokenizer
 
 Target = Literal["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
@@ -98,8 +98,7 @@ def save_adapter(model: GPTClassifier, config: LoraConfig, base: Path, tokenizer
         "labels": model.labels,
     }
     write_text(folder / "adapter.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
-    with atomic_write(folder / "adapter.safetensors") as path:
-        safetensors.torch.save_file(learned, path)
+    write_safetensors(folder / "adapter.safetensors", learned)
 
 
 def load_adapter(

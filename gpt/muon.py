@@ -11,6 +11,7 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
+from gpt.distributed import share_like, whole
 from gpt.uncompiled import Uncompiled
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of a polynomial that drives singular values towards 1, quickly if roughly
@@ -40,11 +41,12 @@ class Muon(Uncompiled):
                         state["momentum"] = torch.zeros_like(weight)
                     state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
                     updates.append(weight.grad.lerp(state["momentum"], group["momentum"]))  # Nesterov's look ahead
+                updates = [whole(update) for update in updates]  # a process may hold but a share of the rows
                 directions = orthogonalize(torch.stack(updates).to(self.dtype))  # (n, rows, columns)
                 scale = group["lr"] * max(1, rows / columns) ** 0.5  # taller matrices need longer steps
                 for weight, direction in zip(weights, directions, strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"])
-                    weight.add_(direction, alpha=-scale)
+                    weight.add_(share_like(direction, weight), alpha=-scale)
 
 
 def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:

@@ -1,9 +1,15 @@
-"""How weights move: AdamW, or Muon for the blocks' matrices; and how far, at each step."""
+"""How weights move: AdamW, or Muon for the blocks' matrices; how far, at each step; and when not at all."""
+
+import math
+from collections.abc import Iterable
+from typing import NoReturn
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gpt.distributed import whole
+from gpt.errors import UserError
 from gpt.muon import Muon
 from gpt.uncompiled import AdamW
 
@@ -55,3 +61,39 @@ def set_learning_rate(optimizers: list[Optimizer], scale: float) -> None:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = scale * group["peak_lr"]
+
+
+def update(
+    optimizers: list[Optimizer], scaler: torch.amp.GradScaler, weights: Iterable[Tensor], grad_clip: float, step: int
+) -> None:
+    """Move the weights along their gradients, shortened to `grad_clip` where they are longer, and forget those.
+
+    scaler: enabled in float16, where gradients are computed at a scale at which the small ones do not vanish; the
+    large ones may then overflow, and such a step is left out and the scale halved (Micikevicius et al. 2018,
+    section 3.2). Raises UserError, with the weights as they were, where a gradient is not finite otherwise.
+    """
+    for optimizer in optimizers:
+        scaler.unscale_(optimizer)
+    length = torch.nn.utils.clip_grad_norm_(weights, grad_clip)
+    length, scale = float(whole(length)), scaler.get_scale()
+    if math.isfinite(length):
+        for optimizer in optimizers:
+            scaler.step(optimizer)
+    scaler.update()
+    if not math.isfinite(length) and not 1 <= scaler.get_scale() < scale:
+        raise_broken(f"the gradient's length became {length} at step {step}")
+    for optimizer in optimizers:
+        optimizer.zero_grad()
+
+
+def check_loss(loss: float, step: int, name: str = "loss") -> None:
+    """Raises UserError if it is no longer a number: then every later one, and the weights, would not be either."""
+    if not math.isfinite(loss):
+        raise_broken(f"the {name} became {loss} at step {step}")
+
+
+def raise_broken(what: str) -> NoReturn:
+    raise UserError(
+        f"{what}: training stopped, and the last good checkpoint is kept; begin again with a lower learning rate "
+        "or a longer warm-up, or try --precision float32"
+    )

@@ -19,7 +19,7 @@ class TrainConfig:
     batch_size: int
     """windows of context_length tokens in one update"""
     accumulate: int = 1
-    """parts that a batch is computed in, one after the other: more parts take less memory"""
+    """parts that a process computes its share of a batch in, one after the other: more parts take less memory"""
     optimizer: Literal["muon", "adamw"] = "muon"
     """muon for the blocks' matrices and adamw for the rest, or adamw for everything"""
     learning_rate: float = 6e-3
@@ -50,6 +50,8 @@ class TrainConfig:
     """let PyTorch compile the model; auto does where it pays"""
     threads: int | None = None
     """CPU threads to use; by default one for each core"""
+    sharding: bool = False
+    """under torchrun: spread weights, gradients and optimizer state over the processes, for models too large for one"""
     resume: bool = False
     """go on from the run folder's resume.pt"""
     overwrite: bool = False
@@ -62,8 +64,6 @@ class TrainConfig:
         for name in ("learning_rate", "muon_learning_rate", "grad_clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be above 0")
-        if self.batch_size % self.accumulate:
-            raise UserError(f"batch_size {self.batch_size} cannot be split into {self.accumulate} equal parts")
         if not 0 <= self.warmup_steps < self.max_steps:
             raise UserError(f"warmup_steps is {self.warmup_steps}: it must be less than max_steps, {self.max_steps}")
         if self.seed < 0 or self.weight_decay < 0:

@@ -15,6 +15,7 @@ from gpt.checkpoint import save_model
 from gpt.finetune_config import FinetuneConfig
 from gpt.model import GPT, GPTConfig
 from gpt.tokenizer import Tokenizer
+from gpt.train_config import TrainConfig
 
 torch.set_num_threads(1)  # quicker than two for nets this small
 
@@ -97,6 +98,23 @@ def config(base, reviews, tmp_path):
         base, reviews, tmp_path / "run", min_steps=40, epochs=1, batch_size=16, learning_rate=5e-3,
         lm_loss=0.2, word_dropout=0.05, evaluations=4, device="cpu", precision="float32", threads=1,
     )  # fmt: skip
+
+
+def small_training(data: Path, out: Path) -> TrainConfig:
+    """Twenty steps of a very small net with dropout."""
+    return TrainConfig(
+        GPTConfig(context_length=32, n_layer=2, n_head=2, n_embd=32, dropout=0.1, position="rotary"),
+        out,
+        max_steps=20,
+        batch_size=8,
+        warmup_steps=2,
+        eval_every=8,
+        log_every=5,
+        data=data,
+        device="cpu",
+        precision="float32",  # so that small differences show
+        threads=1,
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import small_training
 from safetensors.torch import load_file
 
 import train as train_script
@@ -18,7 +19,6 @@ from gpt.checkpoint import load_model
 from gpt.errors import UserError
 from gpt.model import GPTConfig
 from gpt.run_folder import read_metrics
-from gpt.train_config import TrainConfig
 from train import train
 
 ROOT = Path(__file__).parent.parent
@@ -26,20 +26,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture
 def config(corpus, tmp_path):
-    """Twenty steps of a very small net with dropout."""
-    return TrainConfig(
-        GPTConfig(context_length=32, n_layer=2, n_head=2, n_embd=32, dropout=0.1, position="rotary"),
-        tmp_path / "run",
-        max_steps=20,
-        batch_size=8,
-        warmup_steps=2,
-        eval_every=8,
-        log_every=5,
-        data=corpus,
-        device="cpu",
-        precision="float32",  # so that small differences show
-        threads=1,
-    )
+    return small_training(corpus, tmp_path / "run")
 
 
 def weights(folder):
@@ -141,7 +128,8 @@ def test_the_best_model_is_kept_when_later_ones_are_worse(config):
     best = min(rows, key=lambda row: row["val_loss"])
     dataset = train_script.Dataset(config.data, 32, 8)
     machine = train_script.pick_machine("cpu", "float32")
-    measured = train_script.evaluate(load_model(config.out), dataset, machine)
+    team = train_script.Team(0, 1, machine.device, sharding=False)
+    measured = train_script.evaluate(load_model(config.out), dataset, machine, team, part=3)
     assert measured == pytest.approx(best["val_loss"], abs=1e-3)
 
 

@@ -1,0 +1,206 @@
+"""One run on several processes, which `torchrun` starts: who does what, and what they tell each other.
+
+Every process holds the whole model and takes its share of each batch's windows; before the update, gradients are
+averaged over all of them, so that all take the same step (`DistributedDataParallel`, Li et al. 2020). With
+`--sharding` a process keeps only its share of the weights, gradients and optimizer state, and borrows the rest, block
+by block, when it computes with them (ZeRO, Rajbhandari et al. 2020; `fully_shard`). On one process all of this does
+nothing.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gpt.device import Machine
+from gpt.errors import UserError
+from gpt.model import GPT
+
+PATIENCE = timedelta(minutes=30)  # that one process waits for another: making data and samples takes a while
+
+
+def place_of_process() -> tuple[int, int, int]:
+    """(rank, number of processes, rank among those of this machine), as torchrun says; no other place asks for it."""
+    rank, size, local_rank = (os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    return int(rank or 0), int(size or 1), int(local_rank or 0)
+
+
+def own_device(device: str) -> str:
+    """The device of this process: with several of them, each takes a GPU of its own."""
+    _, size, local_rank = place_of_process()
+    if size > 1 and device == "auto":  # never mps: Apple's GPU cannot exchange gradients
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return f"cuda:{local_rank}" if size > 1 and device == "cuda" else device
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes of a run. `rank` counts them from 0; the first one alone writes files and speaks."""
+
+    rank: int
+    size: int
+    device: torch.device
+    sharding: bool
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    @contextlib.contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """The first process does what is inside before the others do it (and find it done)."""
+        if not self.is_first:
+            dist.barrier()
+        yield
+        if self.is_first and self.size > 1:
+            dist.barrier()
+
+    def share(self, rows: Tensor, padding: int) -> Tensor:
+        """(B, T) -> (B / size, T): this process's rows of a batch; `padding` makes up rows where they do not suffice,
+        so that all have equally many."""
+        rows = F.pad(rows, (0, 0, 0, -len(rows) % self.size), value=padding)
+        return rows.chunk(self.size)[self.rank]
+
+    def sum(self, *numbers: float) -> list[float]:
+        """Each number added up over the processes."""
+        if self.size == 1:
+            return list(numbers)
+        total = torch.tensor(numbers, dtype=torch.float64, device=self.device)
+        dist.all_reduce(total)
+        return total.tolist()
+
+    def agree(self, loss: float, stop: bool) -> tuple[float, bool]:
+        """The mean loss, and whether any process was asked to stop, so that all stop after the same step."""
+        total, stops = self.sum(loss, float(stop))
+        return total / self.size, stops > 0
+
+    def place(self, model: GPT) -> GPT:
+        """The model on this process's device; of a sharded one, this process's share."""
+        if not self.sharding:
+            return model.to(self.device)
+        from torch.distributed.device_mesh import init_device_mesh  # here, because this takes time to import
+        from torch.distributed.fsdp import fully_shard
+
+        mesh = init_device_mesh(self.device.type, (self.size,))
+        for block in model.transformer.h:  # moved, split and let go one by one: they need not fit together
+            fully_shard(block, mesh=mesh)
+        return fully_shard(model, mesh=mesh)
+
+    def parallel(self, model: nn.Module) -> nn.Module:
+        """The model, made to average its gradients with the other processes' when it computes them."""
+        if self.size == 1 or self.sharding:
+            return model
+        return nn.parallel.DistributedDataParallel(model)
+
+    @contextlib.contextmanager
+    def exchanging(self, model: GPT, forward: nn.Module, now: bool) -> Iterator[None]:
+        """Gradients computed inside are exchanged, or `now` only added up: once for each step is enough."""
+        if self.sharding:
+            model.set_requires_gradient_sync(now)
+        with forward.no_sync() if self.size > 1 and not self.sharding and not now else contextlib.nullcontext():
+            yield
+
+    def gather(self, state: Any) -> Any:
+        """A state dict with whole tensors where shares were, for the first process; every process must ask for it."""
+        if not self.sharding:
+            return state
+        if isinstance(state, dict):
+            return {key: self.gather(value) for key, value in state.items()}
+        if isinstance(state, list):
+            return [self.gather(value) for value in state]
+        if not isinstance(state, Tensor):
+            return state
+        full = whole(state)
+        return full.cpu() if self.is_first else None
+
+    def whole_model(self, model: GPT) -> GPT:
+        """The model to sample from and to save. Of a sharded one the first process gets a copy on the CPU; every
+        process must ask for it."""
+        if not self.sharding:
+            return model
+        weights = self.gather(model.state_dict())
+        if self.is_first:
+            model = GPT(model.config)
+            model.load_state_dict(weights)
+        return model.eval()
+
+    def load(self, model: GPT, optimizers: list[Optimizer], state: dict) -> None:
+        """Put whole "weights" and "optimizers" of a resume file where they belong, whatever number of processes wrote
+        them."""
+        own = model.state_dict()
+        model.load_state_dict({name: share_like(weight, own[name]) for name, weight in state["weights"].items()})
+        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            for number, entries in saved["state"].items():
+                for name, value in entries.items():
+                    if value.shape == weights[number].shape:  # others count steps
+                        entries[name] = share_like(value, weights[number])
+            optimizer.load_state_dict(saved)
+
+
+def join(machine: Machine, batch_size: int, accumulate: int, sharding: bool) -> Team:
+    """Meet the other processes of this run. Raises UserError where the batch cannot be shared out among them."""
+    rank, size, _ = place_of_process()
+    if batch_size % (size * accumulate):
+        raise UserError(
+            f"batch_size {batch_size} cannot be split into {size * accumulate} equal parts, "
+            f"{accumulate} (--accumulate) for each of {size} processes"
+        )
+    if sharding and size == 1:
+        raise UserError("--sharding spreads a model over several processes: torchrun --nproc-per-node N train.py ...")
+    if sharding and machine.dtype == torch.float16:
+        raise UserError(
+            "--sharding does not go with float16, whose scale needs all gradients in one place: use bfloat16"
+        )
+    if size > 1:
+        if machine.device.type == "cuda":
+            torch.cuda.set_device(machine.device)
+        dist.init_process_group("nccl" if machine.device.type == "cuda" else "gloo", timeout=PATIENCE)
+        if rank > 0:
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  only the first one speaks
+    return Team(rank, size, machine.device, sharding)
+
+
+@contextlib.contextmanager
+def session() -> Iterator[None]:
+    """Part from the other processes at the end. Where one of them dies before, that is a UserError in the others; and
+    of an error that all of them meet only the first one speaks, since its end will end them."""
+    try:
+        yield
+    except (RuntimeError, UserError, OSError) as error:
+        lost = dist.is_initialized() and any(sign in str(error) for sign in ("by peer", "gloo", "NCCL"))
+        if place_of_process()[0] > 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            time.sleep(3)
+        if lost:
+            raise UserError(
+                "another process of this run has ended, so all end; what was saved is whole: go on with --resume"
+            ) from None
+        raise
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor of which this process may hold but a share (PyTorch's DTensor)."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def share_like(tensor: Tensor, like: Tensor) -> Tensor:
+    """This process's share of a whole tensor, where `like` is a share; otherwise all of it."""
+    if not hasattr(like, "full_tensor"):
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(tensor.to(like.device, like.dtype), like.device_mesh, like.placements, src_data_rank=None)

@@ -1,0 +1,179 @@
+"""Several processes: the run is the same whatever their number, and none of them ever waits for a dead one."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from processes import start_train
+
+from gpt.checkpoint import load_model, load_resume
+from gpt.device import Machine
+from gpt.distributed import Team, join
+from gpt.errors import UserError
+from gpt.run_folder import read_metrics
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = {"max_steps": 50, "eval_every": 25, "log_every": 1}
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo and fork are at home on Linux and macOS")
+
+
+def start_team(out, number, *more, **settings):
+    """`torchrun --nproc-per-node NUMBER train.py tiny ...` without its half minute of imports."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    team = []
+    for rank in range(number):
+        place = {
+            "RANK": rank,
+            "LOCAL_RANK": rank,
+            "WORLD_SIZE": number,
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+        }
+        environment = {name: str(value) for name, value in place.items()}
+        team.append(start_train(out, *more, environment=environment, log=f"{out}.{rank}", **settings))
+    return team
+
+
+def finish(team):
+    """The exit codes; a minute is a hang."""
+    end = time.monotonic() + 60
+    for process in team:
+        process.join(max(0, end - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+            process.join()
+    return [process.exitcode for process in team]
+
+
+def losses(folder):
+    return [row.get("train_loss", row.get("val_loss")) for row in read_metrics(folder)]
+
+
+def errors(out, rank):
+    return Path(f"{out}.{rank}.err").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def alone(corpus, tmp_path_factory):
+    """The folder of a run on one process."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    process = start_train(out, data=corpus, **SETTINGS)
+    assert finish([process]) == [0]
+    return out
+
+
+@pytest.mark.parametrize("more", [[], ["--sharding"]], ids=["whole models", "sharded models"])
+def test_two_processes_have_the_losses_of_one_over_fifty_steps(alone, corpus, tmp_path, more):
+    out = tmp_path / "run"
+    assert finish(start_team(out, 2, *more, data=corpus, accumulate=2, **SETTINGS)) == [0, 0], errors(out, 0)
+    assert len(losses(out)) == 52
+    assert losses(out) == pytest.approx(losses(alone), abs=1e-5)
+    assert Path(f"{out}.1.log").read_text(encoding="utf-8") == "" == errors(out, 1)
+    for name, weight in load_model(alone).state_dict().items():
+        torch.testing.assert_close(load_model(out).state_dict()[name], weight, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("numbers", [(2, 1), (1, 2)])
+def test_a_run_stopped_on_some_processes_goes_on_with_another_number(alone, corpus, tmp_path, numbers):
+    out = tmp_path / "run"
+    before, after = numbers
+    sharding = lambda number: ["--sharding"] if number > 1 else []  # noqa: E731
+    team = start_team(out, before, *sharding(before), data=corpus, **SETTINGS)
+    while len(read_metrics(out)) < 8 and team[-1].is_alive():
+        time.sleep(0.001)
+    os.kill(team[-1].pid, signal.SIGTERM)  # one is asked; all must agree
+    assert finish(team) == [0] * before, errors(out, 0)
+    assert 8 <= load_resume(out / "resume.pt")["step"] < 50
+    team = start_team(out, after, "--resume", *sharding(after), data=corpus, **SETTINGS)
+    assert finish(team) == [0] * after, errors(out, 0)
+    assert losses(out) == pytest.approx(losses(alone), abs=1e-5)
+
+
+def test_where_one_process_dies_the_others_end_with_one_line(corpus, tmp_path):
+    out = tmp_path / "run"
+    team = start_team(out, 2, data=corpus, **SETTINGS | {"max_steps": 100_000})
+    while len(read_metrics(out)) < 5 and team[0].is_alive():
+        time.sleep(0.001)
+    team[1].kill()
+    assert finish(team) == [2, -signal.SIGKILL]
+    lines = [line for line in errors(out, 0).replace("\r", "\n").splitlines() if "error:" in line]
+    assert len(lines) == 1 and lines[0].startswith("error: another process of this run has ended")
+    assert "Traceback" not in errors(out, 0)
+    assert load_resume(out / "resume.pt")
+
+
+def test_torchrun_stops_politely_and_a_mistake_is_one_line(corpus, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "train.py", "tiny"]
+    command += ["--data", str(corpus), "--device", "cpu", "--batch-size", "3", "--out", str(tmp_path / "run")]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False, timeout=100)
+    assert run.returncode != 0
+    lines = [line for line in run.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1 and "batch_size 3 cannot be split into 2 equal parts" in lines[0]
+    assert not (tmp_path / "run").exists()
+    command[command.index("3")] = "4"
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8")
+    while not read_metrics(tmp_path / "run") and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert out.count("everything is saved") == 1
+    assert load_resume(tmp_path / "run" / "resume.pt")["step"] >= 10
+
+
+def test_gradients_are_exchanged_once_for_each_step_however_many_parts_it_has():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        team = Team(0, 2, torch.device("cpu"), sharding=False)
+        model = torch.nn.Linear(3, 3)
+        forward = team.parallel(model)
+        exchanges = []
+
+        def count(state, bucket):
+            exchanges.append(bucket.index())
+            future = torch.futures.Future()
+            future.set_result(bucket.buffer())
+            return future
+
+        forward.register_comm_hook(None, count)
+        for number in range(1, 5):
+            with team.exchanging(model, forward, now=number == 4):
+                forward(torch.ones(2, 3)).sum().backward()
+            assert len(exchanges) == (1 if number == 4 else 0)
+        assert torch.equal(model.weight.grad, torch.full((3, 3), 8.0))
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("size", "batch", "accumulate", "sharding", "message"),
+    [(3, 8, 1, False, "3 equal parts"), (2, 8, 8, False, "16 equal parts"), (1, 8, 1, True, "torchrun")],
+)
+def test_what_cannot_be_shared_out_is_refused(monkeypatch, size, batch, accumulate, sharding, message):
+    monkeypatch.setenv("WORLD_SIZE", str(size))
+    with pytest.raises(UserError, match=message):
+        join(Machine(torch.device("cpu"), torch.float32, False), batch, accumulate, sharding)
+
+
+def test_shares_are_equally_large_and_together_the_whole():
+    rows = torch.arange(10).view(5, 2)
+    teams = [Team(rank, 3, torch.device("cpu"), sharding=False) for rank in range(3)]
+    shares = [team.share(rows, -100) for team in teams]
+    assert [len(share) for share in shares] == [2, 2, 2]
+    assert torch.equal(torch.cat(shares)[:5], rows)
+    assert (torch.cat(shares)[5:] == -100).all()
+
+
+def test_dropout_on_two_processes_is_the_same_in_every_run(corpus, tmp_path):
+    settings = {"max_steps": 3, "eval_every": 3, "log_every": 1, "model.dropout": 0.5, "data": corpus}
+    for name in ("one", "two"):
+        assert finish(start_team(tmp_path / name, 2, **settings)) == [0, 0]
+    assert losses(tmp_path / "one") == losses(tmp_path / "two")
