@@ -69,8 +69,9 @@ def read_prompts(config: SampleConfig) -> list[str]:
         raise UserError("give --prompt or --prompt-file, not both")
     try:
         if config.prompt_file is not None:
-            return [config.prompt_file.read_text(encoding="utf-8").removesuffix("\n")]
-        prompts = [sys.stdin.read().removesuffix("\n") if prompt == "-" else prompt for prompt in config.prompt]
+            prompts = [config.prompt_file.read_text(encoding="utf-8-sig").removesuffix("\n")]
+        else:
+            prompts = [sys.stdin.read().removesuffix("\n") if p == "-" else p for p in config.prompt]
     except UnicodeDecodeError as error:
         raise UserError(f"the prompt is not UTF-8 text: see its byte {error.start}") from None
     if "" in prompts:
