@@ -30,7 +30,7 @@ from gpt.model import GPT, GPTConfig
 from gpt.run_folder import read_metrics
 
 SHAPE = GPTConfig(257, 32, 4, 4, 128, position="rotary")
-STEPS, BATCH_SIZE = 130, 64
+STEPS, BATCH_SIZE = 160, 64
 OURS = (
     "--model.n-layer 4 --model.n-head 4 --model.n-embd 128 --model.context-length 32 "
     f"--batch-size {BATCH_SIZE} --max-steps {STEPS} --warmup-steps 10 --eval-every 100000 "
