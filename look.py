@@ -45,7 +45,16 @@ def read(text: str, tokenizer, most: int | None = None) -> tuple[list[int], list
         raise UserError("the text is too short: at least two tokens are needed")
     if most is not None and len(tokens) > most:
         raise UserError(f"the text has {len(tokens)} tokens: at most {most} fit here, shorten it")
-    return tokens, [tokenizer.decode([token]) for token in tokens]
+    return tokens, [show(tokenizer, token) for token in tokens]
+
+
+def show(tokenizer, token: int) -> str:
+    """A token as text, or as hexadecimal bytes where it holds only part of a character."""
+    data = tokenizer.decode_bytes([token])
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return f"<{data.hex()}>"
 
 
 def surprise(model: Folder, text: Text, out: Picture = Path("surprise.png")) -> None:
@@ -74,11 +83,11 @@ def next_tokens(model: Folder, text: Text, out: Picture = Path("next_tokens.png"
     gpt, tokenizer = load(model)
     tokens, shown = read(text, tokenizer, 24)
     choices = score(gpt, tokens, 6)
-    cells = [[tokenizer.decode([choice.top[r][0]]) for choice in choices] for r in range(6)]
+    cells = [[show(tokenizer, choice.top[r][0]) for choice in choices] for r in range(6)]
     values = torch.tensor([[math.exp(choice.top[r][1]) for choice in choices] for r in range(6)])
     marks = torch.tensor([[choice.top[r][0] == choice.token for choice in choices] for r in range(6)])
     for token, choice in zip(shown, choices, strict=False):
-        likely = ", ".join(f"{tokenizer.decode([t])!r} {math.exp(logprob):.2f}" for t, logprob in choice.top[:3])
+        likely = ", ".join(f"{show(tokenizer, t)!r} {math.exp(logprob):.2f}" for t, logprob in choice.top[:3])
         print(f"after {token!r:14} {likely}")
     title = "What could come next (framed: what does)"
     token_table(shown[:-1], cells, values, [f"{r + 1}." for r in range(6)], marks, "probability", title, out)
@@ -143,7 +152,7 @@ def lens(model: Folder, text: Text, out: Picture = Path("lens.png")) -> None:
     tokens, shown = read(text, tokenizer, min(24, gpt.config.context_length))
     logprobs = logit_lens(gpt, tokens)  # (L + 1, T, V)
     best, says = logprobs.max(-1)  # 2 × (L + 1, T)
-    cells = [[tokenizer.decode([token]) for token in row] for row in says.tolist()]
+    cells = [[show(tokenizer, token) for token in row] for row in says.tolist()]
     sure = sure_from(logprobs)
     for token, layer, answer in zip(shown, sure.tolist(), cells[-1], strict=True):
         print(f"after {token!r:14} it says {answer!r:14} from layer {layer} on")
@@ -178,11 +187,9 @@ def neighbours(
     for word in words:
         tokens = tokenizer.encode(word)
         if len(tokens) != 1:
-            parts = [tokenizer.decode([token]) for token in tokens]
+            parts = [show(tokenizer, token) for token in tokens]
             raise UserError(f"{word!r} is {len(tokens)} tokens for this model, {parts}: give a word that is one")
-        near = ", ".join(
-            f"{tokenizer.decode([token])!r} {cosine:.2f}" for token, cosine in nearest_tokens(gpt, tokens[0])
-        )
+        near = ", ".join(f"{show(tokenizer, token)!r} {cosine:.2f}" for token, cosine in nearest_tokens(gpt, tokens[0]))
         print(f"{word!r}: {near}")
 
 
@@ -207,7 +214,7 @@ def embeddings(
     names = tuple(
         f"direction {i + 1}: {share:.0%} of the variance" for i, share in enumerate(pca.explained_variance_ratio_)
     )
-    shown = [tokenizer.decode([token]) for token in tokens]
+    shown = [show(tokenizer, token) for token in tokens]
     scatter_of_tokens(points, shown, f"The {len(tokens)} commonest tokens as {model.name} sees them", names, out)
     print(f"{names[0]}, {names[1]}\npicture: {out}")
 
@@ -242,7 +249,7 @@ def reasons(model: Folder, text: Text, out: Picture = Path("reasons.png")) -> No
         names = [repr(label) for label in gpt.labels]
     else:
         gpt, tokenizer = load(model)
-        names = [repr(tokenizer.decode([token])) for token in range(gpt.config.vocab_size)]
+        names = [repr(show(tokenizer, token)) for token in range(gpt.config.vocab_size)]
     tokens, shown = read(text, tokenizer, gpt.config.context_length)
 
     def scores(ids: list[int]) -> torch.Tensor:
