@@ -39,7 +39,7 @@ class FinetuneConfig:
     """use only so many of the training examples"""
     epochs: float = 2
     """times through the training examples; hard tasks want more, and no harm is done: the best weights are kept"""
-    min_steps: int = 300
+    min_steps: int = 500
     """but at least so many updates, however few the examples"""
     batch_size: int = 32
     """texts in one update"""
