@@ -11,14 +11,16 @@ demo: .venv/running
 	@echo
 	$(BIN)/python sample.py --model out/tiny --num-samples 3
 	@echo
-	$(BIN)/python finetune.py --model out/tiny --data data/reviews --out out/sentiment $(call how,out/sentiment)
+	$(BIN)/python finetune.py --model out/tiny --data data/reviews --out out/sentiment $(call again,out/sentiment,out/tiny)
 	@echo
 	$(BIN)/python finetune.py predict --model out/sentiment --text \
 		"I thought I would be happy about the music, and so I was. Like everyone, I was pleased about the story." \
 		"I thought I would be happy about the music, but it was the opposite. Unlike me, everyone was pleased about the story." \
 		"I thought I would be happy about the music, but it was the opposite. Like everyone, I was pleased about the story."
 
-# A run that can go on does; one that was stopped before it had saved anything begins anew.
+# A run that can go on does; one that was stopped before it had saved anything begins anew, and so does one whose
+# pretrained model has been trained again since.
+again = $$(if [ -f $(1)/resume.pt ] && [ $(2)/model.safetensors -nt $(1)/resume.pt ]; then echo --overwrite; else echo $(call how,$(1)); fi)
 how = $$(if [ -f $(1)/resume.pt ]; then echo --resume; elif [ ! -f $(1)/model.safetensors ]; then echo --overwrite; fi)
 
 test: .venv/testing

@@ -1,7 +1,7 @@
 """A look inside a model: pictures of what it reads, attends to, and would say.
 
     python look.py surprise  --model out/tiny --text "Once upon a time there was a cat."
-    python look.py attention --model out/tiny --text "the cat sat on the mat, and the cat"
+    python look.py attention --model out/tiny --text "the cat sat on the mat, and the cat" --layer 2
     python look.py lens      --model out/tiny --text "Once upon a time"
     python look.py sizes
 
@@ -37,7 +37,7 @@ def read(text: str, tokenizer, most: int | None = None) -> tuple[list[int], list
     """A text, or the file that it names after an @, as ids and as what each shows; at most `most` tokens."""
     if text.startswith("@"):
         try:
-            text = Path(text[1:]).read_text(encoding="utf-8")
+            text = Path(text[1:]).read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
             raise UserError(f"{text[1:]} is not UTF-8 text: see its byte {error.start}") from None
     tokens = tokenizer.encode(text)
@@ -45,7 +45,16 @@ def read(text: str, tokenizer, most: int | None = None) -> tuple[list[int], list
         raise UserError("the text is too short: at least two tokens are needed")
     if most is not None and len(tokens) > most:
         raise UserError(f"the text has {len(tokens)} tokens: at most {most} fit here, shorten it")
-    return tokens, [tokenizer.decode([token]) for token in tokens]
+    return tokens, [show(tokenizer, token) for token in tokens]
+
+
+def show(tokenizer, token: int) -> str:
+    """A token as text, or as hexadecimal bytes where it holds only part of a character."""
+    data = tokenizer.decode_bytes([token])
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return f"<{data.hex()}>"
 
 
 def surprise(model: Folder, text: Text, out: Picture = Path("surprise.png")) -> None:
@@ -74,35 +83,45 @@ def next_tokens(model: Folder, text: Text, out: Picture = Path("next_tokens.png"
     gpt, tokenizer = load(model)
     tokens, shown = read(text, tokenizer, 24)
     choices = score(gpt, tokens, 6)
-    cells = [[tokenizer.decode([choice.top[r][0]]) for choice in choices] for r in range(6)]
+    cells = [[show(tokenizer, choice.top[r][0]) for choice in choices] for r in range(6)]
     values = torch.tensor([[math.exp(choice.top[r][1]) for choice in choices] for r in range(6)])
     marks = torch.tensor([[choice.top[r][0] == choice.token for choice in choices] for r in range(6)])
     for token, choice in zip(shown, choices, strict=False):
-        likely = ", ".join(f"{tokenizer.decode([t])!r} {math.exp(logprob):.2f}" for t, logprob in choice.top[:3])
+        likely = ", ".join(f"{show(tokenizer, t)!r} {math.exp(logprob):.2f}" for t, logprob in choice.top[:3])
         print(f"after {token!r:14} {likely}")
     title = "What could come next (framed: what does)"
     token_table(shown[:-1], cells, values, [f"{r + 1}." for r in range(6)], marks, "probability", title, out)
     print(f"picture: {out}")
 
 
-def attention(model: Folder, text: Text, out: Picture = Path("attention.png")) -> None:
+def attention(
+    model: Folder,
+    text: Text,
+    layer: Annotated[int | None, arg(help="this layer only, drawn larger")] = None,
+    out: Picture = Path("attention.png"),
+) -> None:
     """Where every head of every layer looks, on a text; with each head's measured habits."""
     from gpt.interpret import induction_score, previous_token_score, trace
     from gpt.plots_inside import attention_maps
 
     gpt, tokenizer = load(model)
+    L, nh = gpt.config.n_layer, gpt.config.n_head
+    if layer is not None and not 1 <= layer <= L:
+        raise UserError(f"the layer is {layer}, but the model has {L} layers, from 1 up")
     tokens, shown = read(text, tokenizer, min(40, gpt.config.context_length))
     _, weights = trace(gpt, tokens)
     previous, induction = previous_token_score(gpt, tokens), induction_score(gpt)
+    layers = range(L) if layer is None else [layer - 1]
     titles = [
-        [
-            f"{layer + 1}.{head + 1}   previous {previous[layer, head]:.2f}, pattern {induction[layer, head]:.2f}"
-            for head in range(weights.size(1))
-        ]
-        for layer in range(weights.size(0))
+        f"{i + 1}.{head + 1}   previous {previous[i, head]:.2f}, pattern {induction[i, head]:.2f}"
+        for i in layers
+        for head in range(nh)
     ]
-    print("\n".join(title for row in titles for title in row))
-    attention_maps(weights, shown, titles, "Attention: layer.head, and how much of it goes to …", out)
+    print("\n".join(titles))
+    columns = nh if layer is None else min(nh, 4)
+    maps = weights[list(layers)].flatten(0, 1)  # (heads, T, T)
+    title = "Attention: layer.head, how much goes to the token before, and to what followed the same token earlier"
+    attention_maps(maps, shown, titles, columns, title, out)
     print(f"picture: {out}")
 
 
@@ -133,7 +152,7 @@ def lens(model: Folder, text: Text, out: Picture = Path("lens.png")) -> None:
     tokens, shown = read(text, tokenizer, min(24, gpt.config.context_length))
     logprobs = logit_lens(gpt, tokens)  # (L + 1, T, V)
     best, says = logprobs.max(-1)  # 2 × (L + 1, T)
-    cells = [[tokenizer.decode([token]) for token in row] for row in says.tolist()]
+    cells = [[show(tokenizer, token) for token in row] for row in says.tolist()]
     sure = sure_from(logprobs)
     for token, layer, answer in zip(shown, sure.tolist(), cells[-1], strict=True):
         print(f"after {token!r:14} it says {answer!r:14} from layer {layer} on")
@@ -168,11 +187,9 @@ def neighbours(
     for word in words:
         tokens = tokenizer.encode(word)
         if len(tokens) != 1:
-            parts = [tokenizer.decode([token]) for token in tokens]
+            parts = [show(tokenizer, token) for token in tokens]
             raise UserError(f"{word!r} is {len(tokens)} tokens for this model, {parts}: give a word that is one")
-        near = ", ".join(
-            f"{tokenizer.decode([token])!r} {cosine:.2f}" for token, cosine in nearest_tokens(gpt, tokens[0])
-        )
+        near = ", ".join(f"{show(tokenizer, token)!r} {cosine:.2f}" for token, cosine in nearest_tokens(gpt, tokens[0]))
         print(f"{word!r}: {near}")
 
 
@@ -197,7 +214,7 @@ def embeddings(
     names = tuple(
         f"direction {i + 1}: {share:.0%} of the variance" for i, share in enumerate(pca.explained_variance_ratio_)
     )
-    shown = [tokenizer.decode([token]) for token in tokens]
+    shown = [show(tokenizer, token) for token in tokens]
     scatter_of_tokens(points, shown, f"The {len(tokens)} commonest tokens as {model.name} sees them", names, out)
     print(f"{names[0]}, {names[1]}\npicture: {out}")
 
@@ -216,28 +233,48 @@ def places(model: Folder, out: Picture = Path("places.png")) -> None:
 
 
 def reasons(model: Folder, text: Text, out: Picture = Path("reasons.png")) -> None:
-    """Which tokens moved the model towards what it would say next (gradient × input)."""
+    """Which tokens moved a classifier to its label, or a model to what it would say next (gradient × input)."""
     import torch
 
-    from gpt.interpret import gradient_times_input
+    from gpt.interpret import gradient_times_input, without_most_and_least
     from gpt.plots_inside import coloured_text
+    from gpt.predict import load as load_classifier
+    from gpt.tokenizer import Tokenizer
 
-    gpt, tokenizer = load(model)
+    config = model / "config.json"
+    has_labels = config.is_file() and "SequenceClassification" in config.read_text(encoding="utf-8")
+    classifier = has_labels or (model / "adapter.json").is_file()
+    if classifier:
+        gpt, tokenizer = load_classifier(model, "cpu"), Tokenizer.load(model)
+        names = [repr(label) for label in gpt.labels]
+    else:
+        gpt, tokenizer = load(model)
+        names = [repr(show(tokenizer, token)) for token in range(gpt.config.vocab_size)]
     tokens, shown = read(text, tokenizer, gpt.config.context_length)
-    ids = torch.tensor([tokens])
+
+    def scores(ids: list[int]) -> torch.Tensor:
+        """What the model gives each label, or each next token."""
+        if classifier:
+            return gpt(torch.tensor([ids]), torch.tensor([len(ids)]))[0]
+        return gpt(torch.tensor([ids]))[0, -1]
+
     with torch.no_grad():
-        first, second = gpt(ids)[0, -1].topk(2).indices.tolist()
+        first, *others = scores(tokens).topk(min(2, len(names))).indices.tolist()
 
-    def lead() -> torch.Tensor:
-        logits = gpt(ids)[0, -1]
-        return logits[first] - logits[second]
+    def lead(ids: list[int]) -> torch.Tensor:
+        """How far the first is ahead of the second; a regression has one answer only."""
+        found = scores(ids)
+        return found[first] - sum(found[other] for other in others)
 
-    moved = gradient_times_input(gpt.transformer.wte, lead)
+    moved = gradient_times_input(gpt.transformer.wte, lambda: lead(tokens))
     for token, value in zip(shown, moved.tolist(), strict=True):
         print(f"{value:+8.3f}  {token!r}")
+    number = min(3, len(tokens) - 1)
+    without_most, without_least = without_most_and_least(lead, tokens, moved, number)
+    print(f"the lead is {lead(tokens).item():+.3f}; without the {number} tokens that speak most for it "
+          f"{without_most:+.3f}, without the {number} that speak least for it {without_least:+.3f}")  # fmt: skip
     largest = float(moved.abs().max())
-    said, instead = (repr(tokenizer.decode([token])) for token in (first, second))
-    title = f"Why {said} comes next, and not {instead}"
+    title = f"Why {names[first]}" + "".join(f", and not {names[other]}" for other in others)
     coloured_text(shown, moved.tolist(), (-largest, largest), "RdBu_r", "against (blue) and for (red) it", title, out)
     print(f"picture: {out}")
 

@@ -69,8 +69,9 @@ def read_prompts(config: SampleConfig) -> list[str]:
         raise UserError("give --prompt or --prompt-file, not both")
     try:
         if config.prompt_file is not None:
-            return [config.prompt_file.read_text(encoding="utf-8").removesuffix("\n")]
-        prompts = [sys.stdin.read().removesuffix("\n") if prompt == "-" else prompt for prompt in config.prompt]
+            prompts = [config.prompt_file.read_text(encoding="utf-8-sig").removesuffix("\n")]
+        else:
+            prompts = [sys.stdin.read().removesuffix("\n") if p == "-" else p for p in config.prompt]
     except UnicodeDecodeError as error:
         raise UserError(f"the prompt is not UTF-8 text: see its byte {error.start}") from None
     if "" in prompts:
@@ -142,13 +143,17 @@ def main() -> None:
         raise UserError(f"--logprobs is {config.logprobs}: it must be at least 0")
     prompts = read_prompts(config)
     # Only now what takes seconds to import, so that --help and mistakes answer at once.
+    import torch
+
     from gpt.checkpoint import load_model
+    from gpt.decoder import useful_threads
     from gpt.device import pick_machine
     from gpt.interpret import exit_after
     from gpt.quantize import quantize_int8
     from gpt.tokenizer import Tokenizer
 
     model = load_model(config.model, pick_machine(config.device).device)
+    torch.set_num_threads(useful_threads(model))
     tokenizer = Tokenizer.load(config.model)
     if config.exit_layer is not None:
         exit_after(model, config.exit_layer)

@@ -45,7 +45,7 @@ def default_data(vocab_size: int) -> Path:
         print(f"no --data given: making {folder}, 20 MB of stories of the toy world")
         if not text.is_file():
             write_stories(text, megabytes=20)
-        prepare(PrepareConfig((text,), folder, vocab_size))
+        prepare(PrepareConfig((text,), folder, vocab_size, val_fraction=0.04))
     return folder
 
 
@@ -199,7 +199,7 @@ def train(config: TrainConfig) -> None:
 def look(model: GPT, tokenizer: Tokenizer, dataset: Dataset, seed: int) -> tuple[dict, str]:
     """What the model writes by now: figures for metrics.jsonl, and a text to show."""
     if world := dataset.meta.get("world"):  # the language, where the corpus is our own toy world
-        told = tell_and_judge(model, tokenizer, world, 200, 0.8, seed)
+        told = tell_and_judge(model, tokenizer, world, 200, 0.5, seed)
         return told._asdict(), f"{told.story}\n[{told.verdict}]\n{judgement(told)}"
     several_documents = dataset.meta["train_documents"] > 1
     opening = [tokenizer.end_of_text] if several_documents else tokenizer.encode("\n")
@@ -231,7 +231,8 @@ def describe(loss: float, dataset: Dataset) -> str:
 
 
 def judgement(told: Told) -> str:
-    return f"of 200 such stories {told.grammatical:.1%} are grammatical, and of those {told.consistent:.1%} consistent"
+    told_well = f"{told.grammatical:.1%} are grammatical, and of those {told.consistent:.1%} consistent"
+    return f"of 200 such stories, sampled at temperature 0.5, {told_well}"
 
 
 def draw(config: TrainConfig, dataset: Dataset) -> None:

@@ -20,6 +20,8 @@ import torch
 import tyro
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from gpt.decoder import useful_threads
+from gpt.device import pick_machine
 from gpt.errors import parse, run_main
 from gpt.generate import generate
 from gpt.huggingface import config_to_hf, weights_to_hf
@@ -29,7 +31,7 @@ from gpt.quantize import quantize_int8
 MODELS = {
     "small": ("4 layers, 128 wide, 0.8M", GPTConfig(65, 256, 4, 4, 128), 200),
     "medium": ("6 layers, 384 wide, 10.7M", GPTConfig(65, 256, 6, 6, 384), 200),
-    "gpt2": ("GPT-2, 124M", GPTConfig(50257, 1024, 12, 12, 768), 40),
+    "gpt2": ("GPT-2, 124M", GPTConfig(50257, 1024, 12, 12, 768), 100),
 }
 PROMPT = [1, 2, 3, 4, 5, 6, 7, 8]
 
@@ -41,7 +43,7 @@ class DecodeConfig:
     rounds: int = 7
     """turns of each contender; the median counts"""
     threads: int | None = None
-    """CPU threads; by default one for each core"""
+    """CPU threads; by default one for each core, and here as sample.py chooses"""
 
 
 def hf_twin(model: GPT) -> GPT2LMHeadModel:
@@ -51,6 +53,15 @@ def hf_twin(model: GPT) -> GPT2LMHeadModel:
     twin.tie_weights()
     twin.generation_config.eos_token_id = None  # random weights may say it: go on
     return twin.eval()
+
+
+def ours(model: GPT, n: int) -> list[int]:
+    """n tokens, with as many threads as sample.py would use."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(useful_threads(model))
+    tokens = list(generate(model, PROMPT, n, temperature=0))
+    torch.set_num_threads(threads)
+    return tokens
 
 
 def timed(run: Callable[[], object]) -> float:
@@ -67,6 +78,7 @@ def size(model: GPT) -> int:
 
 def main() -> None:
     config = parse(lambda: tyro.cli(DecodeConfig, description=__doc__))
+    pick_machine("cpu")  # what sample.py does first
     if config.threads:
         torch.set_num_threads(config.threads)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load average {os.getloadavg()[0]:.1f}\n")
@@ -84,10 +96,10 @@ def main() -> None:
         settings = {"max_new_tokens": n, "do_sample": False, "pad_token_id": 0}
         settings["attention_mask"] = torch.ones_like(prompt)
         theirs = twin.generate(prompt, **settings)[0, len(PROMPT) :].tolist()
-        assert list(generate(model, PROMPT, n, temperature=0)) == theirs, "the two programs disagree"
+        assert ours(model, n) == theirs, "the two programs disagree"
         contenders = {
-            "ours": lambda model=model, n=n: list(generate(model, PROMPT, n, temperature=0)),
-            "int8": lambda model=quantized, n=n: list(generate(model, PROMPT, n, temperature=0)),
+            "ours": lambda model=model, n=n: ours(model, n),
+            "int8": lambda model=quantized, n=n: ours(model, n),
             "theirs": lambda twin=twin, prompt=prompt, settings=settings: twin.generate(prompt, **settings),
             "read": lambda: [block.sum() for _ in range(4)],
         }

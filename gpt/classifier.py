@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gpt.checkpoint import load_weights, read_model_folder, write_model_folder
 from gpt.device import Machine
+from gpt.dropout import Dropout
 from gpt.errors import UserError
 from gpt.model import GPTConfig, Transformer
 from gpt.tokenizer import Tokenizer
@@ -29,7 +30,7 @@ class GPTClassifier(nn.Module):
         super().__init__()
         self.config, self.labels = config, labels
         self.transformer = Transformer(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.score = nn.Linear(config.n_embd, len(labels), bias=False)
         nn.init.normal_(self.score.weight, std=0.02)
 

@@ -37,15 +37,15 @@ class FinetuneConfig:
     """do it with so many training labels too, from pretrained and from random weights, and draw the curves"""
     labels: int | None = None
     """use only so many of the training examples"""
-    epochs: float = 5
-    """times through the training examples"""
-    min_steps: int = 200
+    epochs: float = 2
+    """times through the training examples; hard tasks want more, and no harm is done: the best weights are kept"""
+    min_steps: int = 500
     """but at least so many updates, however few the examples"""
     batch_size: int = 32
     """texts in one update"""
     accumulate: int = 1
     """parts that a batch is computed in, one after the other: more parts take less memory"""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """peak learning rate of the last block; for the 124M parameters of GPT-2 take a tenth"""
     layer_decay: float = 0.9
     """each block learns at this share of the rate of the one above it"""

@@ -142,3 +142,14 @@ def gradient_times_input(embedding: nn.Embedding, score: Callable[[], Tensor]) -
     finally:
         handle.remove()
     return (gradient * inputs[0]).detach().sum(-1)[0]
+
+
+@torch.no_grad()
+def without_most_and_least(
+    score: Callable[[list[int]], Tensor], tokens: list[int], moved: Tensor, number: int
+) -> tuple[float, float]:
+    """The check of an attribution: the score of the text without the `number` tokens that speak most for it, and
+    without the `number` that speak least for it. `score` takes ids; `moved` (T,) is gradient_times_input's."""
+    order = moved.argsort(descending=True).tolist()
+    left_out = (set(order[:number]), set(order[-number:]))
+    return tuple(score([token for i, token in enumerate(tokens) if i not in out]).item() for out in left_out)

@@ -19,6 +19,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from gpt.dropout import Dropout, drop
 from gpt.errors import UserError
 
 
@@ -70,7 +71,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
     scores = q / math.sqrt(q.size(-1)) @ k.transpose(-2, -1)  # (B, nh, T, T)
     scores = scores + causal_mask(q)
     weights = F.softmax(scores, dim=-1)  # (B, nh, T, T), each row sums to 1
-    weights = F.dropout(weights, dropout)
+    weights = drop(weights, dropout)
     return weights @ v  # (B, nh, T, hs)
 
 
@@ -106,7 +107,7 @@ class CausalSelfAttention(nn.Module):
         self.config = config
         self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd)  # query, key and value in one product
         self.c_proj = nn.Linear(config.n_embd, config.n_embd)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.fused = True  # which of the two attentions above; device.py knows the faster one
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
@@ -133,7 +134,7 @@ class MLP(nn.Module):
         # GPT-2 uses the tanh form, GPT-NeoX the exact one, which is also about twice as fast on a CPU.
         self.gelu = nn.GELU(approximate="tanh" if config.position == "learned" else "none")
         self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.dropout(self.c_proj(self.gelu(self.c_fc(x))))  # (B, T, C)
@@ -170,7 +171,7 @@ class Transformer(nn.Module):
             cos, sin = angles.cos(), angles.sin()
             self.register_buffer("cos", torch.cat((cos, cos), dim=-1), persistent=False)  # (context, hs)
             self.register_buffer("sin", torch.cat((-sin, sin), dim=-1), persistent=False)  # (context, hs)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd)
         self.apply(self._init_weights)

@@ -1,5 +1,8 @@
 """The pictures of a look inside. Each function draws what interpret.py found and writes one PNG."""
 
+import functools
+import sys
+import warnings
 from pathlib import Path
 
 import matplotlib
@@ -9,7 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.transforms import IdentityTransform
 from torch import Tensor
 
-from gpt.plots import INK, MONOSPACE, VALIDATION
+from gpt.plots import INK, INSTALLED, MONOSPACE, VALIDATION
 
 DPI = 150
 GREY = (0.92, 0.92, 0.92, 1.0)
@@ -17,8 +20,16 @@ GREY = (0.92, 0.92, 0.92, 1.0)
 
 def label(token: str) -> str:
     """A token as a label: white space made visible, and no sign that matplotlib would take for mathematics."""
+    if not INSTALLED and any("\u2e80" <= character <= "\u9fff" for character in token):
+        say_that_no_font_has_chinese()
     token = token.replace("\n", "⏎").replace("\t", "→").replace(" ", "·").replace("$", r"\$")
     return "".join(character if character.isprintable() else "\ufffd" for character in token)
+
+
+@functools.cache  # once is enough
+def say_that_no_font_has_chinese() -> None:
+    warnings.filterwarnings("ignore", "Glyph .* missing")  # matplotlib would say it of every character
+    print("no font with Chinese characters is installed (Noto Sans CJK is one): they become boxes", file=sys.stderr)
 
 
 def ink_on(colour: tuple[float, float, float, float]) -> str:
@@ -100,24 +111,26 @@ def token_table(
     plt.close(figure)
 
 
-def attention_maps(weights: Tensor, tokens: list[str], titles: list[list[str]], title: str, path: Path) -> None:
-    """Every head of every layer: weights (L, nh, T, T); row t is where token t looks. `titles` names the heads."""
-    L, heads, T, _ = weights.shape
+def attention_maps(weights: Tensor, tokens: list[str], titles: list[str], columns: int, title: str, path: Path) -> None:
+    """Heads side by side, `columns` in a row: weights (heads, T, T); row t is where token t looks. `titles` names
+    the heads."""
+    heads, T, _ = weights.shape
+    rows, side = -(-heads // columns), max(2.5, 0.16 * T)
     figure, grid = plt.subplots(
-        L, heads, figsize=(2.5 * heads + 0.8, 2.6 * L + 0.9), dpi=100, squeeze=False, sharex=True, sharey=True,
-        layout="constrained",
+        rows, columns, figsize=(side * columns + 0.8, (side + 0.1) * rows + 0.9), dpi=100, squeeze=False, sharex=True,
+        sharey=True, layout="constrained",
     )  # fmt: skip
     names = [label(token) for token in tokens]
-    for layer in range(L):
-        for head in range(heads):
-            axes = grid[layer][head]
-            # The square root shows weak attention too: a weight of 0.04 is a fifth of the way to the darkest.
-            axes.imshow(weights[layer, head].sqrt().numpy(), cmap="Blues", vmin=0, vmax=1)
-            axes.set_title(titles[layer][head], fontsize=9, color=INK)
-            axes.set_xticks(range(T), names, fontsize=8, rotation=90, family=MONOSPACE)
-            axes.set_yticks(range(T), names, fontsize=8, family=MONOSPACE)
-            axes.tick_params(length=0)
-            axes.spines[:].set_color("#cccccc")
+    for axes in grid.flat[heads:]:
+        axes.set_visible(False)
+    for axes, of_head, name in zip(grid.flat, weights, titles, strict=False):
+        # The square root shows weak attention too: a weight of 0.04 is a fifth of the way to the darkest.
+        axes.imshow(of_head.sqrt().numpy(), cmap="Blues", vmin=0, vmax=1)
+        axes.set_title(name, fontsize=9, color=INK)
+        axes.set_xticks(range(T), names, fontsize=8, rotation=90, family=MONOSPACE)
+        axes.set_yticks(range(T), names, fontsize=8, family=MONOSPACE)
+        axes.tick_params(length=0)
+        axes.spines[:].set_color("#cccccc")
     figure.suptitle(title, fontsize=13, color=INK)
     figure.supylabel("the token that looks", fontsize=10)
     figure.supxlabel("where it looks (darker: more attention; shades are square roots)", fontsize=10)

@@ -92,16 +92,16 @@ def gpt2(out: str, n_layer: int, n_head: int, n_embd: int, learning_rate: float)
 PRESETS = {
     "tiny": (
         "0.9M parameters: a minute and a half on 2 CPU cores",
-        TrainConfig(GPTConfig(2048, 176, 3, 8, 128, position="rotary"), Path("out/tiny"), 1000, 12, eval_every=250),
+        TrainConfig(GPTConfig(2048, 176, 3, 8, 128, position="rotary"), Path("out/tiny"), 950, 12, eval_every=190),
     ),
     "small": (
         "11M parameters: an hour or two on a laptop, minutes on a GPU",
         TrainConfig(
             GPTConfig(2048, 256, 6, 6, 384, position="rotary"),
             Path("out/small"),
-            2000,
-            64,
-            4,
+            1500,
+            32,
+            2,
             learning_rate=3e-3,
             muon_learning_rate=0.02,
             warmup_steps=100,

@@ -161,6 +161,24 @@ def test_a_token_outside_the_vocabulary_is_refused_at_the_start(tmp_path):
         Dataset(folder, 16, 4)
 
 
+def test_a_token_outside_the_vocabulary_that_was_written_later_is_refused_in_its_batch(tmp_path):
+    folder = write_folder(tmp_path / "bad", range(100), range(50), vocab_size=100)
+    dataset = Dataset(folder, 16, 4)
+    np.full(100, 500, dtype="<u2").tofile(folder / "train.bin")
+    with pytest.raises(UserError, match="token 500"):
+        dataset.batch(0)
+
+
+def test_a_large_file_is_sampled_and_a_small_one_read_whole(tmp_path, monkeypatch):
+    folder = write_folder(tmp_path / "large", range(1000), range(50))
+    looked_at = []
+    monkeypatch.setattr("gpt.dataset.CHUNK", 4)
+    monkeypatch.setattr(Dataset, "_check_ids", lambda self, split, ids: looked_at.append((split, len(ids))))
+    Dataset(folder, 16, 4)
+    assert 64 <= looked_at.count(("train", 4)) < 128  # of 250 chunks
+    assert sum(length for split, length in looked_at if split == "val") == 50
+
+
 @pytest.mark.parametrize("damage", ["no meta", "no json", "short file", "no file", "too little"])
 def test_a_folder_that_is_not_whole_is_refused(tmp_path, damage):
     folder = write_folder(tmp_path / "folder", range(1000), range(20 if damage != "too little" else 10))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from gpt.checkpoint import save_model
-from gpt.decoder import Decoder
+from gpt.decoder import Decoder, linear
 from gpt.errors import UserError
 from gpt.generate import Batch, TextStream, generate, generate_text, score
 from gpt.model import GPT, GPTConfig
@@ -41,6 +41,17 @@ def test_the_decoder_gives_the_logits_of_the_model(model):
     logits = [decoder.read(tokens[:, :10].tolist())]
     logits += [decoder.step(tokens[:, t].tolist()) for t in range(10, 32)]
     torch.testing.assert_close(torch.stack(logits, 1), model(tokens)[:, 9:], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 40])
+@pytest.mark.parametrize(
+    ("inputs", "channels", "bias"), [(64, 96, True), (384, 1152, True), (384, 1001, True), (1100, 1000, False)]
+)
+def test_a_matrix_laid_out_anew_is_the_same_function(rows, inputs, channels, bias):
+    """Of each kind: small, in blocks, of a width that does not divide into blocks, and without a bias."""
+    layer, x = torch.nn.Linear(inputs, channels, bias), torch.randn(rows, inputs)
+    with torch.inference_mode():
+        torch.testing.assert_close(linear(layer)(x), layer(x), atol=1e-4, rtol=1e-4)
 
 
 def test_rows_of_different_lengths_have_the_logits_of_each_alone(model):

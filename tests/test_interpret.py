@@ -142,3 +142,9 @@ def test_removing_the_tokens_that_moved_a_decision_takes_it_back():
         lost_without_most += (lead(text, side) - lead(without_most, side)).item() / 30
         lost_without_least += (lead(text, side) - lead(without_least, side)).item() / 30
     assert lost_without_most > 2 and lost_without_most > 3 * abs(lost_without_least)
+
+
+def test_the_check_of_an_attribution_leaves_out_what_it_says():
+    moved = torch.tensor([0.1, -2.0, 3.0, 0.0])
+    kept = interpret.without_most_and_least(lambda ids: torch.tensor(sum(ids)), [1, 10, 100, 1000], moved, 1)
+    assert kept == (1011, 1101)

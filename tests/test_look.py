@@ -3,10 +3,13 @@
 import sys
 
 import pytest
+import torch
 from matplotlib.image import imread
 
 import look
+from gpt import plots_inside
 from gpt.checkpoint import save_model
+from gpt.classifier import GPTClassifier, save_classifier
 from gpt.errors import UserError
 from gpt.tokenizer import Tokenizer
 from tests.conftest import random_model
@@ -38,6 +41,38 @@ def test_a_picture_is_written(monkeypatch, capsys, folder, tmp_path, command):
     assert str(picture) in out
     pixels = imread(picture)[..., :3]
     assert pixels.std() > 0.02 and min(pixels.shape[:2]) > 100  # something is drawn
+
+
+def test_one_layer_of_attention_can_be_drawn_alone(monkeypatch, capsys, folder, tmp_path):
+    flags = ("attention", "--model", folder, "--text", TEXT, "--out", tmp_path / "x.png", "--layer")
+    out = run(monkeypatch, capsys, *flags, 2)
+    assert [line.split()[0] for line in out.split("\n") if "previous" in line] == ["2.1", "2.2", "2.3", "2.4"]
+    with pytest.raises(UserError, match="3 layers"):
+        run(monkeypatch, capsys, *flags, 4)
+
+
+@pytest.mark.parametrize("labels", [("good", "bad", "neither"), ("stars",)])
+def test_the_reasons_of_a_classifier_and_of_a_regression(monkeypatch, capsys, folder, tmp_path, labels):
+    tokenizer = Tokenizer.load(folder)
+    torch.manual_seed(0)
+    config = random_model("rotary", tokenizer.vocab_size).config
+    save_classifier(GPTClassifier(config, labels), tokenizer, tmp_path / "classifier")
+    flags = ("--model", tmp_path / "classifier", "--text", TEXT, "--out", tmp_path / "x.png")
+    out = run(monkeypatch, capsys, "reasons", *flags)
+    number = len(tokenizer.encode(TEXT))
+    assert len(out.strip().split("\n")) == number + 2 and "without the 3 tokens" in out
+
+
+def test_part_of_a_character_is_shown_as_its_bytes_and_a_missing_font_said_once(
+    monkeypatch, capsys, folder, tmp_path, recwarn
+):
+    flags = ("--text", "the 猫", "--out", tmp_path / "x.png", "--model", folder)
+    assert "'<e7>'" in run(monkeypatch, capsys, "surprise", *flags)
+    monkeypatch.setattr(plots_inside, "INSTALLED", [])
+    plots_inside.say_that_no_font_has_chinese.cache_clear()
+    plots_inside.coloured_text(["猫", "犬"], [None, 1.0], (0, 12), "YlOrRd", "bits", "title", tmp_path / "x.png")
+    assert capsys.readouterr().err.count("no font") == 1
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
 def test_surprise_is_printed_for_every_token_but_the_first(monkeypatch, capsys, folder, tmp_path):

@@ -93,6 +93,11 @@ def test_a_mistake_ends_in_one_line_and_exit_code_2(folder, flags, message):
     assert message in complain(folder, *flags)
 
 
+def test_an_empty_file_is_an_empty_prompt(folder, tmp_path):
+    (tmp_path / "empty.txt").touch()
+    assert "prompt is empty" in complain(folder, "--prompt-file", str(tmp_path / "empty.txt"))
+
+
 def test_a_folder_that_is_no_model_ends_in_one_line(tmp_path):
     assert "not a model folder" in complain(tmp_path)
 

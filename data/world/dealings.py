@@ -37,14 +37,12 @@ def drop(world, who, thing):
     world.facts |= {"breaker": who, "broken": thing, "wrong by": who, "wronged": dropped.owner}
 
 
-@event(lambda world, who, noun: things.TOOLS_OF[world.things[noun].kind])
+@event(anything(things.TOOLS))
 def mend(world, who, thing, tool):
     world.here(who)
     mended = world.thing(thing)
     if not mended.broken:
         raise Contradiction(f"{mended} is not broken")
-    if tool not in things.TOOLS_OF[mended.kind]:
-        raise Contradiction(f"nobody mends a {mended.noun} with {tool}")
     if mended.where not in GENDER:
         raise Contradiction(f"{who} cannot mend {mended}: {mended.whereabouts()}")
     mended.broken, mended.where = False, who

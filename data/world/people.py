@@ -14,15 +14,15 @@ def pairs(text):
 
 
 GIRLS = pairs("""
-Mia/米娅, Lily/莉莉, Anna/安娜, Lucy/露西, Emma/艾玛, Zoe/佐伊, Mei/小美, Leila/莱拉
+Mia/米娅, Lily/莉莉, Emma/艾玛, Zoe/佐伊, Mei/小美, Leila/莱拉
 """)
 BOYS = pairs("""
-Tom/汤姆, Ben/小本, Sam/山姆, Leo/里奥, Jack/杰克, Omar/奥马, Ravi/拉维, Ming/小明
+Tom/汤姆, Ben/小本, Sam/山姆, Omar/奥马, Ravi/拉维, Ming/小明
 """)
 NAMES = GIRLS | BOYS
 
-WOMEN = pairs("Grandma/奶奶, Mum/妈妈, Miss Lee/李老师, the nurse/护士姐姐, the baker/面包师阿姨")
-MEN = pairs("Grandpa/爷爷, Dad/爸爸, Mr Wang/王老师, the farmer/农夫伯伯, the gardener/园丁爷爷")
+WOMEN = pairs("Grandma/奶奶, Mum/妈妈, Auntie/阿姨")
+MEN = pairs("Grandpa/爷爷, Dad/爸爸, Uncle/叔叔")
 ELDERS = WOMEN | MEN
 GENDER = dict.fromkeys([*GIRLS, *WOMEN], "she") | dict.fromkeys([*BOYS, *MEN], "he")
 

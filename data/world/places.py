@@ -10,9 +10,8 @@ AT = {place: (f"in {place}", f"{chinese}里") for place, chinese in PLACES.items
 AT |= {"the beach": ("on the beach", "海滩上"), "the farm": ("on the farm", "农场里")}
 AT |= {"the school": ("at the school", "学校里")}
 SPOTS = pairs("""
-under the bench/长椅下面, under the umbrella/雨伞下面, under the rug/小地毯下面, in the basket/篮子里,
-in the suitcase/手提箱里, in the box/盒子里, behind the barrel/木桶后面, behind the ladder/梯子后面,
-behind the crate/木箱后面, beside the bucket/水桶旁边, beside the chair/椅子旁边, beside the wagon/小推车旁边
+under the bench/长椅下面, under the umbrella/雨伞下面, in the basket/篮子里, in the box/盒子里,
+behind the barrel/木桶后面, behind the ladder/梯子后面, beside the bucket/水桶旁边, beside the chair/椅子旁边
 """)
 
 WEATHERS = pairs("""
@@ -48,7 +47,13 @@ a bat/一只蝙蝠, a weasel/一只黄鼠狼, a camel/一头骆驼, a stork/一�
 a hamster/一只仓鼠, a falcon/一只猎鹰, a grasshopper/一只蚱蜢, a lighthouse/一座灯塔, a ladder/一架梯子,
 a scarecrow/一个稻草人, a pinecone/一颗松果, a daffodil/一朵水仙花, a rosebush/一丛玫瑰, a lorry/一辆货车,
 a taxi/一辆出租车, a barber/一位理发师, a librarian/一位图书管理员, a plumber/一位水管工,
-a violinist/一位小提琴手, a pink cloud/一朵粉色的云, a silver moon/一弯银色的月亮
+a violinist/一位小提琴手, a pink cloud/一朵粉色的云, a silver moon/一弯银色的月亮,
+a tortoise/一只陆龟, a flamingo/一只火烈鸟, an orchid/一株兰花, a postbox/一个邮筒,
+a glider/一架滑翔机, a hydrant/一个消防栓,
+a nurse/一位护士, a baker/一位面包师, a farmer/一位农夫, a gardener/一位园丁, a fisherman/一位渔夫,
+a cyclist/一位骑车的人, an ostrich/一只鸵鸟, a badger/一只獾, a pelican/一只鹈鹕, a chestnut/一颗栗子,
+a maple leaf/一片枫叶, a suitcase/一个手提箱, a wagon/一辆马车, a rowing boat/一条划艇, a canoe/一条独木舟,
+a sundial/一个日晷
 """)
 TREATS = pairs("""
 noodles/面条, dumplings/饺子, strawberries/草莓, popcorn/爆米花, corn/玉米, rice cakes/年糕,

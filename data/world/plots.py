@@ -57,7 +57,7 @@ ENDING = [
     (2, "end_lesson_kind", "end", knows("needy")),
 ]
 QUESTIONS = [
-    (6, "stop", "over"),
+    (16, "stop", "over"),
     (3, "q_where thing", "over", knows("finder")),
     (2, "q_finder thing", "over", knows("finder")),
     (2, "q_holder thing", "over", lambda world: main_thing(world).where in GENDER),

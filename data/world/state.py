@@ -107,12 +107,16 @@ class World:
         return thing
 
     def meaning(self, pronoun):
-        """The one person of that gender in the sentence before."""
-        candidates = [name for name in self.named if GENDER[name] == pronoun]
+        """The one person of that gender in the sentence before; if none is in it, the only one in the story."""
+        candidates = self.could_be(pronoun)
         if len(candidates) != 1:
             which = "nobody" if not candidates else " or ".join(candidates)
             raise Contradiction(f'"{pronoun}" could be {which}: the sentence before does not say')
         return candidates[0]
 
+    def could_be(self, pronoun):
+        before = [name for name in self.named if GENDER[name] == pronoun]
+        return before or [name for name in self.people if GENDER[name] == pronoun]
+
     def may_say_pronoun(self, name):
-        return name in self.named and sum(GENDER[other] == GENDER[name] for other in self.named) == 1
+        return self.could_be(GENDER[name]) == [name]

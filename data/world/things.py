@@ -18,10 +18,10 @@ KINDS = {
         boat/小船/艘, truck/玩具卡车/辆"""),
     "fragile": nouns("vase/花瓶/个, clock/闹钟/个, mirror/镜子/面, teapot/茶壶/把, plate/盘子/个"),
     "keepsake": nouns("""
-        key/钥匙/把, ring/戒指/枚, map/地图/张, shell/贝壳/枚, book/故事书/本, bell/铃铛/个"""),
+        key/钥匙/把, ring/戒指/枚, watch/手表/块, shell/贝壳/枚, whistle/哨子/个, bell/铃铛/个"""),
     "food": nouns("""
         apple/苹果/个, pear/梨/个, pie/馅饼/个, cake/蛋糕/块, cookie/饼干/块, banana/香蕉/根, peach/桃子/个"""),
-    "drink": nouns("cup of tea/茶/杯, glass of milk/牛奶/杯, glass of juice/果汁/杯"),
+    "drink": nouns("lemonade/柠檬水/杯, milkshake/奶昔/杯, smoothie/果昔/杯"),
     "clothes": nouns("hat/帽子/顶, scarf/围巾/条, coat/外套/件, sweater/毛衣/件"),
     "light": nouns("lamp/油灯/盏, torch/手电筒/支, lantern/灯笼/盏"),
     "bedding": nouns("blanket/毯子/条, pillow/枕头/个, cushion/靠垫/个"),
@@ -62,12 +62,8 @@ NEED_OF = {  # what someone lacks who is helped by a thing of this kind
     "light": "afraid of the dark",
 }
 TOOLS = pairs("glue/胶水, tape/胶带, string/细绳, wire/铁丝, clay/黏土, wax/蜡, paste/浆糊, a rubber band/橡皮筋")
-TOOLS_OF = {  # what mends a thing of this kind
-    "toy": ["glue", "tape", "string", "wire", "paste", "a rubber band"],
-    "fragile": ["glue", "tape", "clay", "wax", "paste"],
-}
-STURDY = ["ball", "doll"]  # toys that do not break when they fall
+BREAKABLE = ("toy", "fragile", "keepsake", "light")  # kinds
 
 
 def breaks(noun):
-    return KIND_OF[noun] in TOOLS_OF and noun not in STURDY
+    return KIND_OF[noun] in BREAKABLE

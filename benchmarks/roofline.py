@@ -1,0 +1,26 @@
+"""How fast this machine multiplies matrices: a speed of training that no program can exceed; and tables."""
+
+import time
+
+import torch
+
+
+def matrix_rate(rows: int, width: int, dtype: torch.dtype, device: torch.device, seconds: float = 0.3) -> float:
+    """Operations a second of (rows, width) @ (width, 4 width), the largest product of a block, the best of many."""
+    a = torch.randn(rows, width, device=device, dtype=dtype)
+    b = torch.randn(width, 4 * width, device=device, dtype=dtype)
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        for _ in range(8):
+            a @ b
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, (time.perf_counter() - start) / 8)
+    return 2 * rows * width * 4 * width / best
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; all columns but the first are numbers and stand to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

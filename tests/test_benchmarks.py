@@ -1,0 +1,45 @@
+"""The benchmarks' own parts, without measuring anything."""
+
+import subprocess
+import sys
+
+import torch
+
+from benchmarks import train as speed
+from benchmarks.roofline import matrix_rate, table
+from gpt.device import Machine
+from gpt.model import GPT, GPTConfig
+
+
+def test_a_table_has_a_line_for_every_row_and_numbers_to_the_right():
+    assert table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
+
+
+def test_the_matrix_rate_is_a_plausible_one():
+    assert 1e7 < matrix_rate(64, 32, torch.float32, torch.device("cpu"), seconds=0.02) < 1e16
+
+
+def test_contenders_take_turns_and_the_first_turn_does_not_count():
+    order = []
+    speed.measure({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=2, steps=1)
+    assert order == ["a", "b"] * 3
+
+
+def test_the_model_timed_for_its_loss_is_no_larger_than_its_peers():
+    from benchmarks.time_to_loss import SHAPE
+
+    assert GPT(SHAPE).num_params() <= 850_000
+
+
+def test_both_contenders_take_a_training_step():
+    machine = Machine(torch.device("cpu"), torch.float32, compile=False)
+    tokens = torch.randint(20, (2, 9))
+    for build in (speed.our_step, speed.their_step):
+        build(GPTConfig(20, 8, 1, 2, 16), machine, tokens[:, :-1], tokens[:, 1:])()
+
+
+def test_a_folder_that_is_not_of_bytes_is_one_line(corpus):
+    command = [sys.executable, "-m", "benchmarks.time_to_loss", "--data", str(corpus)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert done.returncode == 2
+    assert "--vocab-size 257" in done.stderr and len(done.stderr.splitlines()) == 1
