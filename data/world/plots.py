@@ -91,7 +91,7 @@ PLOTS = {
     "searched": [ASK, FIND],
     "asked": [(1, "no_idea friend", "helping"), (1, "tell friend thing", "told")],
     "told": [FIND],
-    "helping": [FIND, (2, "find friend thing", "found by friend")],
+    "helping": [(1, "find friend thing", "found by friend")],
     "found by friend": [(1, "give_back friend thing hero", "returned")],
     "returned": [(2, "thank hero friend", "closing"), *HERO_GLAD],
     "found": HERO_GLAD,  # and all is well
