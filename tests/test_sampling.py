@@ -28,10 +28,12 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize("sampling", SETTINGS, ids=str)
+@pytest.mark.parametrize("sampling", [*SETTINGS, Sampling(repetition_penalty=1.7)], ids=str)
 def test_sampled_frequencies_match_the_distribution(sampling):
     """Chi-square: 20,000 draws, against expected counts computed here from the definition of each filter."""
-    logits = LOGITS[0].double()
+    seen = torch.arange(50) % 3 == 0  # (V,) tokens that are in the text already
+    penalty = torch.where(LOGITS[0] > 0, 1 / sampling.repetition_penalty, sampling.repetition_penalty)
+    logits = (LOGITS[0] * torch.where(seen, penalty, 1.0)).double()
     p = (logits / sampling.temperature).softmax(-1)
     order = p.argsort(descending=True).tolist()
     kept = set(order[: sampling.top_k or 50])
@@ -51,7 +53,8 @@ def test_sampled_frequencies_match_the_distribution(sampling):
 
     n = 20_000
     generator = random.Random(1)
-    rows = probabilities(LOGITS[:1], sampling).expand(n, -1)
+    penalised = penalise(LOGITS[:1], seen[None], sampling.repetition_penalty)
+    rows = probabilities(penalised, sampling).expand(n, -1)
     counts = torch.bincount(draw(rows, [generator] * n), minlength=50)
     assert (counts[p == 0] == 0).all()
     common = p * n >= 5  # chi-square needs expected counts of 5; the rest is put together
