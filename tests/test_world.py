@@ -93,7 +93,7 @@ def test_the_bytes_are_the_same_on_every_machine():
         assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
 
 
-DIGESTS = {"en": "723de82ac1d3774d", "zh": "80e64919206ae47c"}
+DIGESTS = {"en": "442b5b4a7287d158", "zh": "93430425e4b5683d"}
 
 
 def test_the_number_of_processes_changes_nothing(tmp_path):
@@ -164,7 +164,8 @@ SENT = ERRAND + "So Mia ran to the forest. "
         "Mia asked Tom about the red kite. \"The kite is in the basket,\" said Tom. "
         "Mia looked in the basket, and there was the kite! " + END,
         BROKEN + '"I am sorry, Mia," Tom said. "That is all right, Tom," she said. '
-        "Mia mended the red kite with glue. " + END + "\nWho broke the kite? Tom did.",
+        "Tom mended the red kite with glue. Tom gave the red kite back to her. "
+        + END + "\nWho broke the kite? Tom did.",
     ],
 )  # fmt: skip
 def test_the_judge_passes_what_is_true(text):
