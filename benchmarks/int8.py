@@ -13,7 +13,7 @@ import torch.nn.functional as F
 import tyro
 
 from gpt.checkpoint import load_model
-from gpt.dataset import Dataset
+from gpt.dataset import IGNORED, Dataset
 from gpt.errors import parse, run_main
 from gpt.model import GPT
 from gpt.quantize import quantize_int8
@@ -38,7 +38,7 @@ def perplexity(model: GPT, dataset: Dataset) -> float:
     total = tokens = 0
     for x, y in dataset.evaluation_batches():
         total += F.cross_entropy(model(x).flatten(0, 1), y.flatten(), reduction="sum").item()
-        tokens += y.numel()
+        tokens += (y != IGNORED).sum().item()
     return math.exp(total / tokens)
 
 
