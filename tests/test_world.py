@@ -93,7 +93,7 @@ def test_the_bytes_are_the_same_on_every_machine():
         assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
 
 
-DIGESTS = {"en": "442b5b4a7287d158", "zh": "93430425e4b5683d"}
+DIGESTS = {"en": "7404e5d1c1d7c7e3", "zh": "49bf23df14532705"}
 
 
 def test_the_number_of_processes_changes_nothing(tmp_path):
@@ -150,7 +150,7 @@ JOKE = PUT + "Then Mia went to feed the ducks. For a joke, Tom moved the red kit
 END = "It was a day they would never forget."
 ERRAND = (
     GIRL + "Mia loved painting. Mia went to the park one sunny day. Grandma was there too. "
-    '"Please bring me a red kite from the forest, Mia," Grandma said. "It is under the umbrella." '
+    '"Please bring me a red kite from the forest, Mia," Grandma said. "It is on the table." '
 )
 SENT = ERRAND + "So Mia ran to the forest. "
 
@@ -207,7 +207,7 @@ def test_the_judge_passes_what_is_true_though_the_generator_would_not_tell_it():
         (FOUND + END + "\nWho broke the kite? Tom did.", "the story does not say"),
         (START + "He was happy. " + END, '"he" could be nobody'),
         (ERRAND + "So Mia ran to the farm. " + END, "not sent to the farm"),
-        (SENT + "Mia found the red kite in the box and took it. " + END, "under the umbrella"),
+        (SENT + "Mia found the red kite near the ladder and took it. " + END, "on the table"),
         (GIRL.replace("girl", "boy") + END, "Mia is not a boy"),
         (FOUND.strip(), "stops before its end"),
         (FOUND + END + " Mia was happy.", "ended already"),

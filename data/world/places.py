@@ -10,8 +10,8 @@ AT = {place: (f"in {place}", f"{chinese}里") for place, chinese in PLACES.items
 AT |= {"the beach": ("on the beach", "海滩上"), "the farm": ("on the farm", "农场里")}
 AT |= {"the school": ("at the school", "学校里")}
 SPOTS = pairs("""
-under the bench/长椅下面, under the umbrella/雨伞下面, in the basket/篮子里, in the box/盒子里,
-behind the barrel/木桶后面, behind the ladder/梯子后面, beside the bucket/水桶旁边, beside the chair/椅子旁边
+under the bench/长椅下面, in the basket/篮子里, on the table/桌子上, inside the box/箱子里面,
+behind the barrel/木桶后面, near the ladder/梯子附近, beside the bucket/水桶旁边, between the chairs/椅子中间
 """)
 
 WEATHERS = pairs("""

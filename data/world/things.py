@@ -38,19 +38,20 @@ brown/棕色的
 LOOKS = pairs("shiny/亮闪闪的, new/崭新的, old/旧旧的, little/小小的")
 CLOTH = pairs("soft/软软的, thick/厚厚的, warm/暖和的, striped/带条纹的, spotted/带圆点的")
 TASTES = pairs("big/大大的, fresh/新鲜的, tasty/美味的, yummy/香喷喷的, lovely/诱人的, delicious/可口的")
+DRINK_TASTES = pairs("chilled/冰镇的, sweet/甜甜的, fruity/果香的, frothy/起泡的")
 
 _RAW_ADJECTIVES = {
     "toy": COLOURS | LOOKS,
     "fragile": COLOURS | LOOKS,
     "keepsake": COLOURS | LOOKS,
     "food": TASTES,
-    "drink": {word: TASTES[word] for word in ("big", "fresh", "tasty", "lovely", "delicious")},
+    "drink": DRINK_TASTES,
     "clothes": COLOURS | CLOTH,
     "light": COLOURS | LOOKS,
     "bedding": COLOURS | CLOTH,
 }
 ADJECTIVES_OF = {kind: list(words) for kind, words in _RAW_ADJECTIVES.items()}
-ADJECTIVES = COLOURS | LOOKS | CLOTH | TASTES
+ADJECTIVES = COLOURS | LOOKS | CLOTH | TASTES | DRINK_TASTES
 
 NEEDS = pairs("hungry/饿, thirsty/渴, cold/冷, tired/累, bored/无聊, afraid of the dark/怕黑")
 NEED_OF = {  # what someone lacks who is helped by a thing of this kind
