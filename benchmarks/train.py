@@ -3,22 +3,25 @@
     python -m benchmarks.train
     python -m benchmarks.train --models small --rounds 9
 
-The contenders take turns, so that whatever else the machine does disturbs all of them; the table gives medians. A
+Each contender has a process of its own, so that what train.py does to its own (keeping freed memory) does not help
+the others. They take turns, so that whatever else the machine does disturbs all of them; the table gives medians. A
 step is all of it: forward, backward, clipping, and the optimizer (ours: Muon and AdamW, rotary positions, precision
-and kernels as train.py picks them). The roofline is the speed at which the step would run if it did nothing but
-its multiplications, at the rate this machine was just measured to reach at such a shape in our precision.
+and kernels as train.py picks them). The roofline is the speed at which the step would run if it did nothing but its
+multiplications, at the rate this machine was just measured to reach at such a shape in our precision; "of it" is our
+share of that, on a GPU known as MFU.
 """
 
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 
 import torch
 import torch.nn.functional as F
 import tyro
 from torch import Tensor
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.roofline import matrix_rate, table
 from gpt.device import Machine, pick_machine
@@ -28,7 +31,7 @@ from gpt.optim import build_optimizers
 
 MODELS = {
     "small": ("4 layers, 128 wide, 0.8M, 12 × 64", GPTConfig(256, 64, 4, 4, 128, position="rotary"), 12, 20),
-    "medium": ("6 layers, 384 wide, 10.7M, 16 × 256", GPTConfig(256, 256, 6, 6, 384, position="rotary"), 16, 1),
+    "medium": ("6 layers, 384 wide, 10.7M, 32 × 256", GPTConfig(256, 256, 6, 6, 384, position="rotary"), 32, 1),
     "gpt2": ("GPT-2, 124M, 16 × 1,024, on a GPU", GPTConfig(), 16, 5),
 }
 
@@ -43,9 +46,18 @@ class TrainSpeedConfig:
     """where to compute, as in train.py"""
 
 
-def our_step(config: GPTConfig, machine: Machine, x: Tensor, y: Tensor) -> Callable[[], None]:
-    model = GPT(config).to(machine.device)
-    model.use_fused_attention(machine.prefers_fused_attention(config.context_length))
+def batch(shape: GPTConfig, batch_size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Random windows and what follows each of their tokens: 2 × (batch_size, T)."""
+    torch.manual_seed(0)
+    tokens = torch.randint(shape.vocab_size, (batch_size, shape.context_length + 1), device=device)
+    return tokens[:, :-1], tokens[:, 1:]
+
+
+def our_step(shape: GPTConfig, batch_size: int, device: str) -> Callable[[], None]:
+    machine = pick_machine(device)
+    x, y = batch(shape, batch_size, machine.device)
+    model = GPT(shape).to(machine.device)
+    model.use_fused_attention(machine.prefers_fused_attention(shape.context_length))
     forward = torch.compile(model) if machine.compile else model
     optimizers = build_optimizers(model, "muon", 6e-3, 0.03, 0.1, machine.dtype)
 
@@ -63,10 +75,14 @@ def our_step(config: GPTConfig, machine: Machine, x: Tensor, y: Tensor) -> Calla
     return step
 
 
-def their_step(config: GPTConfig, machine: Machine, x: Tensor, y: Tensor) -> Callable[[], None]:
+def their_step(shape: GPTConfig, batch_size: int, device: str, dtype: torch.dtype) -> Callable[[], None]:
+    from transformers import GPT2Config, GPT2LMHeadModel  # here, because our process shall not hold it
+
+    machine = Machine(torch.device(device), dtype, compile=False)
+    x, y = batch(shape, batch_size, machine.device)
     settings = GPT2Config(
-        vocab_size=config.vocab_size, n_positions=config.context_length,
-        n_embd=config.n_embd, n_layer=config.n_layer, n_head=config.n_head,
+        vocab_size=shape.vocab_size, n_positions=shape.context_length,
+        n_embd=shape.n_embd, n_layer=shape.n_layer, n_head=shape.n_head,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
     model = GPT2LMHeadModel(settings).to(machine.device).train()
@@ -85,16 +101,35 @@ def their_step(config: GPTConfig, machine: Machine, x: Tensor, y: Tensor) -> Cal
     return step
 
 
-def measure(contenders: dict[str, Callable[[], None]], rounds: int, steps: int) -> dict[str, float]:
+def serve(connection: Connection, build: Callable[..., Callable[[], None]], *settings) -> None:
+    """In the contender's process: take as many steps as asked for, and send back the seconds, until 0 are."""
+    step = build(*settings)
+    while steps := connection.recv():
+        start = time.perf_counter()
+        for _ in range(steps):
+            step()
+        connection.send(time.perf_counter() - start)
+
+
+def start(build: Callable[..., Callable[[], None]], *settings) -> Connection:
+    """A contender in a process of its own, and the line to it."""
+    here, there = multiprocessing.Pipe()
+    multiprocessing.get_context("spawn").Process(target=serve, args=(there, build, *settings), daemon=True).start()
+    there.close()
+    return here
+
+
+def measure(contenders: dict[str, Connection], rounds: int, steps: int) -> dict[str, float]:
     """Median seconds of a step, the contenders taking turns of `steps` steps after one that does not count."""
     seconds = {name: [] for name in contenders}
     for turn in range(rounds + 1):
-        for name, step in contenders.items():
-            start = time.perf_counter()
-            for _ in range(steps):
-                step()
+        for name, contender in contenders.items():
+            contender.send(steps)
+            took = contender.recv()
             if turn:
-                seconds[name].append((time.perf_counter() - start) / steps)
+                seconds[name].append(took / steps)
+    for contender in contenders.values():
+        contender.send(0)
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
@@ -108,18 +143,15 @@ def main() -> None:
         if name == "gpt2" and machine.device.type != "cuda":
             rows.append([title, *["not measured: no GPU here", *[""] * 5]])
             continue
-        torch.manual_seed(0)
-        tokens = torch.randint(shape.vocab_size, (batch_size, shape.context_length + 1), device=machine.device)
-        x, y = tokens[:, :-1], tokens[:, 1:]
-        low = Machine(machine.device, torch.bfloat16, compile=False)
         contenders = {
-            "ours": our_step(shape, machine, x, y),
-            "float32": their_step(shape, Machine(machine.device, torch.float32, compile=False), x, y),
-            "bfloat16": their_step(shape, low, x, y),
+            "ours": start(our_step, shape, batch_size, config.device),
+            "float32": start(their_step, shape, batch_size, machine.device.type, torch.float32),
+            "bfloat16": start(their_step, shape, batch_size, machine.device.type, torch.bfloat16),
         }
         seconds = measure(contenders, config.rounds, steps)
-        speed = {key: x.numel() / value for key, value in seconds.items()}
-        rate = matrix_rate(x.numel(), shape.n_embd, machine.dtype, machine.device)
+        tokens = batch_size * shape.context_length
+        speed = {key: tokens / value for key, value in seconds.items()}
+        rate = matrix_rate(tokens, shape.n_embd, machine.dtype, machine.device)
         roofline = rate / GPT(shape).flops_per_token()
         rows.append([
             title, *(f"{value:,.0f}" for value in speed.values()),

@@ -93,7 +93,7 @@ def test_the_bytes_are_the_same_on_every_machine():
         assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
 
 
-DIGESTS = {"en": "7404e5d1c1d7c7e3", "zh": "49bf23df14532705"}
+DIGESTS = {"en": "758b296a09c12b3f", "zh": "c87c8b9a19f7676b"}
 
 
 def test_the_number_of_processes_changes_nothing(tmp_path):
@@ -140,11 +140,11 @@ def test_the_command_writes_stories_and_never_over_a_file(tmp_path):
 GIRL = "Once there was a girl called Mia, who was very brave. "
 START = GIRL + "Mia loved painting. Mia went to the park one sunny day. Mia had a red kite. "
 FRIEND = START + "There Mia met Tom, a shy boy. "
-LOST = FRIEND + "Then Mia lost the red kite. "
+LOST = FRIEND + "A little later, Mia lost the red kite. "
 GONE = "Mia looked under the bench, but the red kite was not there. "
 FOUND = LOST + GONE + "At last, Mia found the red kite in the basket. "
 LENT = FRIEND + "Tom asked Mia to lend out the red kite for a moment. Mia gave the red kite to Tom. "
-BROKEN = LENT + "But Tom dropped the red kite, and it broke. "
+BROKEN = LENT + "But Tom dropped the red kite and damaged it. "
 PUT = FRIEND + "Mia put the red kite down beside the bucket. "
 JOKE = PUT + "Then Mia went to feed the ducks. For a joke, Tom moved the red kite and hid it in the basket. "
 END = "It was a day they would never forget."
@@ -165,7 +165,7 @@ SENT = ERRAND + "So Mia ran to the forest. "
         "Mia looked in the basket, and there was the kite! " + END,
         BROKEN + '"I am sorry, Mia," Tom said. "That is all right, Tom," she said. '
         "Tom mended the red kite with glue. Tom gave the red kite back to her. "
-        + END + "\nWho broke the kite? Tom did.",
+        + END + "\nWho damaged the kite? Tom did.",
     ],
 )  # fmt: skip
 def test_the_judge_passes_what_is_true(text):
@@ -190,7 +190,7 @@ def test_the_judge_passes_what_is_true_though_the_generator_would_not_tell_it():
         (LOST + "At last, Zoe found the red kite in the basket. " + END, "nobody called Zoe"),
         (LOST + GONE + "At last, Mia found the red kite under the bench. " + END, "somebody looked under the bench"),
         (LOST + GONE + GONE + END, "known already"),
-        (FRIEND + "Then Mia lost the red kite. Mia was happy. " + END, "no reason to be happy"),
+        (FRIEND + "A little later, Mia lost the red kite. Mia was happy. " + END, "no reason to be happy"),
         (FRIEND + "Mia was sad. " + END, "nothing has happened"),
         (FOUND + "Mia was sad. " + END, "no reason to be sad"),
         (FRIEND + "Mia mended the red kite with glue. " + END, "is not broken"),
@@ -204,7 +204,7 @@ def test_the_judge_passes_what_is_true_though_the_generator_would_not_tell_it():
         (FOUND + END + "\nWho found the kite? Tom did.", "the answer is Mia"),
         (FOUND + END + "\nWho has the kite now? Tom has it.", "Mia has it"),
         (FOUND + END + "\nWhat was the kite like? It was blue.", "the kite is red"),
-        (FOUND + END + "\nWho broke the kite? Tom did.", "the story does not say"),
+        (FOUND + END + "\nWho damaged the kite? Tom did.", "the story does not say"),
         (START + "He was happy. " + END, '"he" could be nobody'),
         (ERRAND + "So Mia ran to the farm. " + END, "not sent to the farm"),
         (SENT + "Mia found the red kite near the ladder and took it. " + END, "on the table"),

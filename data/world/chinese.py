@@ -109,7 +109,7 @@ FORMS = {
         "{who}请{to:him}把{thing}借给自己一会儿。", "“我可以看看你的{thing:noun}吗？”{who}问{to:him}。",
     ],
     "drop": [
-        "可是{who}没拿稳，把{thing}摔坏了。", "“啪”的一声，{who}把{thing}掉在地上摔坏了。",
+        "可是{who}没拿稳，把{thing}弄坏了。", "“哎呀”一声，{who}滑了一跤，弄坏了{thing}。",
         "{who}一不小心，把{thing}弄坏了。",
     ],
     "mend": [
@@ -158,6 +158,7 @@ FORMS = {
     "use clothes": ["有了{thing}，{who}一下子暖和了。", "{who}有了{thing}，不再发抖了。"],
     "use bedding": ["{who}靠着{thing}休息了一会儿。", "有了{thing}，{who}舒服多了。"],
     "use toy": ["{who}玩着{thing}，笑了起来。", "有了{thing}，{who}再也不闷了。"],
+    "use keepsake": ["{who}看着{thing}，好像回到了家里。", "有{thing}在身边，{who}又笑了。"],
     "use light": ["{who}拿着{thing}，不再害怕了。", "有了{thing}，{who}就是在夜里也不怕了。"],
     # a birthday
     "birthday": [

@@ -27,8 +27,8 @@ def borrow(world, who, to, thing):
 def drop(world, who, thing):
     world.here(who)
     dropped = world.held(thing, who)
-    if not things.breaks(thing):
-        raise Contradiction(f"a {dropped.noun} does not break")
+    if not things.lasts(thing):
+        raise Contradiction(f"nobody mends a {dropped.noun}, so nobody damages it")
     if dropped.broken:
         raise Contradiction(f"{dropped} is broken already")
     dropped.broken = True
@@ -102,7 +102,7 @@ def need(world, who, need):
 def offer(world, who, to, thing):
     world.here(who, to)
     offered = world.held(thing, who)
-    if world.people[to].need != things.NEED_OF.get(offered.kind):
+    if world.people[to].need != things.NEED_OF[offered.kind]:
         raise Contradiction(f"{to} does not need {offered}")
 
 

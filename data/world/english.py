@@ -49,7 +49,7 @@ FORMS = {
     "lose": [
         "But suddenly {who} could not find {thing} anywhere.",
         "But when {who} looked again, {thing} was gone.", '"Oh no! My {thing:noun} is gone!" {who} cried.',
-        "Then {who} lost {thing}.",
+        "A little later, {who} lost {thing}.",
     ],
     "feel": [
         "{who} was {feeling}.", "{who} felt very {feeling}.", "Oh, how {feeling} {who} was!",
@@ -126,8 +126,8 @@ FORMS = {
         '"Can I look at your {thing:noun}?" {who} asked {to:him}.',
     ],
     "drop": [
-        "But {who} dropped {thing}, and it broke.", "Crash! {who} let {thing} fall, and it broke.",
-        "{who} was not careful enough and broke {thing}.",
+        "But {who} dropped {thing} and damaged it.", "Oh dear! {who} slipped and damaged {thing}.",
+        "{who} was not careful enough and damaged {thing}.",
     ],
     "mend": [
         "{who} mended {thing} with {tool}.", "With {tool}, {who} fixed {thing}.",
@@ -158,16 +158,16 @@ FORMS = {
     ],
     "share": [
         "Then {who} shared {thing} with {to:him}.", "{who} and {to:name} took turns with {thing}.",
-        '"You can have a turn, {to:name}," {who} said, and they shared {thing}.',
+        '"You can have a turn, {to:name}," {who} said, and they shared the {thing:noun}.',
     ],
     "share food": [
         "Then {who} cut {thing} in two, one half for {to:him}.",
         "{who} and {to:name} ate {thing} together.",
-        '"Half for you, {to:name}," {who} said, and they ate {thing}.',
+        '"Half for you, {to:name}," {who} said, and they ate the {thing:noun}.',
     ],
     "share drink": [
         "{who} and {to:name} drank {thing} together.",
-        '"Let us both drink, {to:name}," {who} said, and soon {thing} was finished.',
+        '"Let us both drink, {to:name}," {who} said, and soon the {thing:noun} was finished.',
     ],
     # in need
     "need": ["{who} was {need}.", '"I am so {need}," {who} said.', "{who} looked {need}."],
@@ -186,6 +186,9 @@ FORMS = {
         "{who} cuddled up with {thing} and felt much better.",
     ],
     "use toy": ["{who} played with {thing} and laughed.", "With {thing}, {who} had lots of fun."],
+    "use keepsake": [
+        "{who} looked at {thing} and felt at home again.", "With {thing} close by, {who} smiled again.",
+    ],
     "use light": [
         "{who} held {thing} tight and was not afraid any more.",
         "With {thing}, {who} felt safe even in the dark.",
@@ -246,7 +249,7 @@ FORMS = {
         "How did {who:name} feel in the end? {who:she} felt {feeling}.",
         "Was {who:name} {feeling} in the end? Yes, {who:she} was.",
     ],
-    "q_breaker": ["Who broke {thing}? {who:name} did."],
+    "q_breaker": ["Who damaged {thing}? {who:name} did."],
     "q_tool": ["What did they mend {thing} with? They used {tool}."],
     "q_needy": ["Who was {need} at first? {who:name} was."],
     "q_belief": [

@@ -16,7 +16,7 @@ from data.world.places import SPOTS
 from data.world.plots import next_steps
 from data.world.state import World
 from data.world.story import LANGUAGES, happen, remember_named
-from data.world.things import KIND_OF, breaks
+from data.world.things import KIND_OF
 
 
 def story_entropy(language="en"):
@@ -67,8 +67,8 @@ def after_draws(world, event, arguments, draws, then, language, known):
 def option_likeness(option):
     """Options with the same answer lead to states with the same future, as far as entropy goes."""
     if option in KIND_OF:
-        return KIND_OF[option], breaks(option)
-    return GENDER.get(option), option in ("sunny", "warm", "golden")
+        return KIND_OF[option]
+    return GENDER.get(option)
 
 
 def likeness(world):
@@ -97,7 +97,6 @@ def likeness(world):
         (
             role_of[noun],
             thing.kind,
-            breaks(noun),
             plain(thing.owner),
             plain(thing.where),
             thing.broken,
@@ -107,8 +106,7 @@ def likeness(world):
         for noun, thing in world.things.items()
     ]
     facts = sorted(world.facts), plain(world.facts.get("feeler")), plain(world.facts.get("feeling"))
-    warm = world.facts.get("weather") in ("sunny", "warm", "golden")
-    return str((people, things, facts, warm, [plain(name) for name in world.named], plain(world.thing_named)))
+    return str((people, things, facts, [plain(name) for name in world.named], plain(world.thing_named)))
 
 
 def telling_entropy(world, language, event, arguments):

@@ -48,7 +48,7 @@ def dream(world, who, job):
 @event(anything(places.WEATHERS), anything(places.DAYPARTS), anything(places.PLACES))
 def go(world, who, weather, daypart, place):
     world.person(who).place = world.place = place
-    world.facts["place"], world.facts["weather"] = place, weather
+    world.facts["place"] = place
 
 
 @event(anything(places.SIGHTS))

@@ -15,19 +15,8 @@ def main_thing(world):
     return world.things[world.roles["thing"]]
 
 
-def breaks(world):
-    return things.breaks(world.roles["thing"])
-
-
-def helps(world):
-    kind = main_thing(world).kind
-    if kind == "clothes" and world.facts["weather"] in ("sunny", "warm", "golden"):
-        return False  # nobody is cold today
-    return kind in things.NEED_OF
-
-
 def lasts(world):
-    return main_thing(world).kind not in ("food", "drink")
+    return things.lasts(world.roles["thing"])
 
 
 def knows(*facts):
@@ -42,9 +31,9 @@ def still_feels(world):
 TURN = [
     (6, "lose hero thing", "lost", lasts),
     (3, "snatch friend thing hero", "snatched"),
-    (6, "need friend", "in need", helps),
+    (6, "need friend", "in need"),
 ]
-LONG_TURN = [(4, "put hero thing", "put down"), (16, "borrow friend hero thing", "asked for it", breaks)]
+LONG_TURN = [(4, "put hero thing", "put down"), (12, "borrow friend hero thing", "asked for it", lasts)]
 MEETING = [(6, "meet hero", "met"), (1, "birthday hero", "birthday")]
 PLACE = [(8, "have hero", "has"), (1, "elder_here", "elder")]
 

@@ -16,9 +16,9 @@ KINDS = {
     "toy": nouns("""
         kite/风筝/只, ball/皮球/个, doll/布娃娃/个, drum/小鼓/面, robot/机器人/个, train/小火车/列,
         boat/小船/艘, truck/玩具卡车/辆"""),
-    "fragile": nouns("vase/花瓶/个, clock/闹钟/个, mirror/镜子/面, teapot/茶壶/把, plate/盘子/个"),
     "keepsake": nouns("""
-        key/钥匙/把, ring/戒指/枚, watch/手表/块, shell/贝壳/枚, whistle/哨子/个, bell/铃铛/个"""),
+        key/钥匙/把, ring/戒指/枚, watch/手表/块, shell/贝壳/枚, whistle/哨子/个, bell/铃铛/个,
+        vase/花瓶/个, clock/闹钟/个, mirror/镜子/面, teapot/茶壶/把, plate/盘子/个"""),
     "food": nouns("""
         apple/苹果/个, pear/梨/个, pie/馅饼/个, cake/蛋糕/块, cookie/饼干/块, banana/香蕉/根, peach/桃子/个"""),
     "drink": nouns("lemonade/柠檬水/杯, milkshake/奶昔/杯, smoothie/果昔/杯"),
@@ -42,7 +42,6 @@ DRINK_TASTES = pairs("chilled/冰镇的, sweet/甜甜的, fruity/果香的, frot
 
 _RAW_ADJECTIVES = {
     "toy": COLOURS | LOOKS,
-    "fragile": COLOURS | LOOKS,
     "keepsake": COLOURS | LOOKS,
     "food": TASTES,
     "drink": DRINK_TASTES,
@@ -53,7 +52,7 @@ _RAW_ADJECTIVES = {
 ADJECTIVES_OF = {kind: list(words) for kind, words in _RAW_ADJECTIVES.items()}
 ADJECTIVES = COLOURS | LOOKS | CLOTH | TASTES | DRINK_TASTES
 
-NEEDS = pairs("hungry/饿, thirsty/渴, cold/冷, tired/累, bored/无聊, afraid of the dark/怕黑")
+NEEDS = pairs("hungry/饿, thirsty/渴, cold/冷, tired/累, bored/无聊, afraid of the dark/怕黑, homesick/想家")
 NEED_OF = {  # what someone lacks who is helped by a thing of this kind
     "food": "hungry",
     "drink": "thirsty",
@@ -61,10 +60,10 @@ NEED_OF = {  # what someone lacks who is helped by a thing of this kind
     "bedding": "tired",
     "toy": "bored",
     "light": "afraid of the dark",
+    "keepsake": "homesick",
 }
 TOOLS = pairs("glue/胶水, tape/胶带, string/细绳, wire/铁丝, clay/黏土, wax/蜡, paste/浆糊, a rubber band/橡皮筋")
-BREAKABLE = ("toy", "fragile", "keepsake", "light")  # kinds
 
 
-def breaks(noun):
-    return KIND_OF[noun] in BREAKABLE
+def lasts(noun):
+    return KIND_OF[noun] not in ("food", "drink")
