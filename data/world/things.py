@@ -35,22 +35,23 @@ COLOURS = pairs("""
 red/红色的, blue/蓝色的, green/绿色的, yellow/黄色的, purple/紫色的, white/白色的, black/黑色的,
 brown/棕色的
 """)
-LOOKS = pairs("shiny/亮闪闪的, new/崭新的, old/旧旧的, little/小小的")
-CLOTH = pairs("soft/软软的, thick/厚厚的, warm/暖和的, striped/带条纹的, spotted/带圆点的")
+LOOKS = pairs("shiny/亮闪闪的, old/旧旧的, silver/银色的, tiny/小巧的, pretty/漂亮的, precious/珍贵的")
+LIGHTS = pairs("new/崭新的, little/小小的, electric/电动的, rusty/生锈的")
+CLOTH = pairs("thick/厚厚的, warm/暖和的, striped/带条纹的, spotted/带圆点的, woolly/羊毛的, knitted/针织的")
+FLUFF = pairs("soft/软软的, fluffy/蓬松的, cosy/舒适的, silky/丝滑的")
 TASTES = pairs("big/大大的, fresh/新鲜的, tasty/美味的, yummy/香喷喷的, lovely/诱人的, delicious/可口的")
-DRINK_TASTES = pairs("chilled/冰镇的, sweet/甜甜的, fruity/果香的, frothy/起泡的")
+SIPS = pairs("chilled/冰镇的, sweet/甜甜的, fruity/果香的, frothy/起泡的")
 
-_RAW_ADJECTIVES = {
-    "toy": COLOURS | LOOKS,
-    "keepsake": COLOURS | LOOKS,
-    "food": TASTES,
-    "drink": DRINK_TASTES,
-    "clothes": COLOURS | CLOTH,
-    "light": COLOURS | LOOKS,
-    "bedding": COLOURS | CLOTH,
+ADJECTIVES_OF = {  # each kind has its own: who reads "a fluffy" knows what can follow, and what it is good for
+    "toy": list(COLOURS),
+    "keepsake": list(LOOKS),
+    "food": list(TASTES),
+    "drink": list(SIPS),
+    "clothes": list(CLOTH),
+    "light": list(LIGHTS),
+    "bedding": list(FLUFF),
 }
-ADJECTIVES_OF = {kind: list(words) for kind, words in _RAW_ADJECTIVES.items()}
-ADJECTIVES = COLOURS | LOOKS | CLOTH | TASTES | DRINK_TASTES
+ADJECTIVES = COLOURS | LOOKS | LIGHTS | CLOTH | FLUFF | TASTES | SIPS
 
 NEEDS = pairs("hungry/饿, thirsty/渴, cold/冷, tired/累, bored/无聊, afraid of the dark/怕黑, homesick/想家")
 NEED_OF = {  # what someone lacks who is helped by a thing of this kind
