@@ -29,12 +29,13 @@ from gpt.errors import UserError, parse, run_main
 from gpt.model import GPT, GPTConfig
 from gpt.run_folder import read_metrics
 
-SHAPE = GPTConfig(257, 32, 4, 4, 128, position="rotary")
-STEPS, BATCH_SIZE = 160, 64
+SHAPE = GPTConfig(257, 32, n_layer=2, n_head=4, n_embd=176, position="rotary")
+STEPS, BATCH_SIZE = 140, 64
 OURS = (
-    "--model.n-layer 4 --model.n-head 4 --model.n-embd 128 --model.context-length 32 "
-    f"--batch-size {BATCH_SIZE} --max-steps {STEPS} --warmup-steps 10 --eval-every 100000 "
-    "--muon-learning-rate 0.06 --learning-rate 0.01"
+    f"--model.n-layer {SHAPE.n_layer} --model.n-head {SHAPE.n_head} --model.n-embd {SHAPE.n_embd} "
+    f"--model.context-length {SHAPE.context_length} "
+    f"--batch-size {BATCH_SIZE} --max-steps {STEPS} --warmup-steps 4 --eval-every 100000 "
+    "--muon-learning-rate 0.06 --learning-rate 0.03"
 ).split()
 
 
