@@ -30,7 +30,7 @@ from gpt.model import GPT, GPTConfig
 from gpt.run_folder import read_metrics
 
 SHAPE = GPTConfig(257, 32, n_layer=2, n_head=4, n_embd=176, position="rotary")
-STEPS, BATCH_SIZE = 140, 64
+STEPS, BATCH_SIZE = 132, 64
 OURS = (
     f"--model.n-layer {SHAPE.n_layer} --model.n-head {SHAPE.n_head} --model.n-embd {SHAPE.n_embd} "
     f"--model.context-length {SHAPE.context_length} "
