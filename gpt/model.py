@@ -112,13 +112,12 @@ class CausalSelfAttention(nn.Module):
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
         B, T, C = x.shape
-        q, k, v = self.c_attn(x).split(C, dim=-1)  # 3 × (B, T, C)
-        split_heads = (B, T, self.config.n_head, self.config.head_size)
-        q = q.view(split_heads).transpose(1, 2)  # (B, nh, T, hs)
-        k = k.view(split_heads).transpose(1, 2)  # (B, nh, T, hs)
-        v = v.view(split_heads).transpose(1, 2)  # (B, nh, T, hs)
+        nh, hs = self.config.n_head, self.config.head_size
+        qkv = self.c_attn(x).view(B, T, 3 * nh, hs).transpose(1, 2)  # (B, 3 nh, T, hs)
+        qk, v = qkv.split((2 * nh, nh), dim=1)
         if rotation is not None:
-            q, k = rotate(q, *rotation), rotate(k, *rotation)
+            qk = rotate(qk, *rotation)
+        q, k = qk.chunk(2, dim=1)  # 2 × (B, nh, T, hs)
         attend = fused_attention if self.fused else attention
         y = attend(q, k, v, self.config.dropout if self.training else 0.0)  # (B, nh, T, hs)
         y = y.transpose(1, 2).reshape(B, T, C)  # the heads' channels side by side again
