@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess as Process
 
 import torch
 import torch.nn.functional as F
@@ -111,25 +112,27 @@ def serve(connection: Connection, build: Callable[..., Callable[[], None]], *set
         connection.send(time.perf_counter() - start)
 
 
-def start(build: Callable[..., Callable[[], None]], *settings) -> Connection:
+def start(build: Callable[..., Callable[[], None]], *settings) -> tuple[Process, Connection]:
     """A contender in a process of its own, and the line to it."""
     here, there = multiprocessing.Pipe()
-    multiprocessing.get_context("spawn").Process(target=serve, args=(there, build, *settings), daemon=True).start()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, build, *settings), daemon=True)
+    process.start()
     there.close()
-    return here
+    return process, here
 
 
-def measure(contenders: dict[str, Connection], rounds: int, steps: int) -> dict[str, float]:
+def measure(contenders: dict[str, tuple[Process, Connection]], rounds: int, steps: int) -> dict[str, float]:
     """Median seconds of a step, the contenders taking turns of `steps` steps after one that does not count."""
     seconds = {name: [] for name in contenders}
     for turn in range(rounds + 1):
-        for name, contender in contenders.items():
+        for name, (_, contender) in contenders.items():
             contender.send(steps)
             took = contender.recv()
             if turn:
                 seconds[name].append(took / steps)
-    for contender in contenders.values():
+    for process, contender in contenders.values():
         contender.send(0)
+        process.join()
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
@@ -143,15 +146,15 @@ def main() -> None:
         if name == "gpt2" and machine.device.type != "cuda":
             rows.append([title, *["not measured: no GPU here", *[""] * 5]])
             continue
+        tokens = batch_size * shape.context_length
+        rate = matrix_rate(tokens, shape.n_embd, machine.dtype, machine.device)  # while nothing else runs
         contenders = {
             "ours": start(our_step, shape, batch_size, config.device),
             "float32": start(their_step, shape, batch_size, machine.device.type, torch.float32),
             "bfloat16": start(their_step, shape, batch_size, machine.device.type, torch.bfloat16),
         }
         seconds = measure(contenders, config.rounds, steps)
-        tokens = batch_size * shape.context_length
         speed = {key: tokens / value for key, value in seconds.items()}
-        rate = matrix_rate(tokens, shape.n_embd, machine.dtype, machine.device)
         roofline = rate / GPT(shape).flops_per_token()
         rows.append([
             title, *(f"{value:,.0f}" for value in speed.values()),
