@@ -9,6 +9,7 @@ from gpt.sampling import Sampling
 from gpt.tokenizer import Tokenizer
 
 LONGEST_STORY = 400  # tokens, with a vocabulary of 1,024: no story takes so many
+AT_ONCE = 50  # more are hardly faster, and their cache would be the peak of a training run's memory
 
 
 class Told(NamedTuple):
@@ -19,13 +20,14 @@ class Told(NamedTuple):
 
 
 def tell_and_judge(model: GPT, tokenizer: Tokenizer, language: str, count: int, temperature: float, seed: int) -> Told:
-    """Sample `count` stories side by side and judge each."""
-    prompts = [[tokenizer.end_of_text]] * count
-    seeds = list(range(seed, seed + count))
-    batch = Batch(model, prompts, seeds, LONGEST_STORY, Sampling(temperature))
+    """Sample `count` stories, AT_ONCE side by side, and judge each."""
     stories = [""] * count
-    for row, text, _ in generate_text(batch, tokenizer):
-        stories[row] += text
+    for first in range(0, count, AT_ONCE):
+        rows = range(first, min(first + AT_ONCE, count))
+        prompts = [[tokenizer.end_of_text]] * len(rows)
+        batch = Batch(model, prompts, [seed + row for row in rows], LONGEST_STORY, Sampling(temperature))
+        for row, text, _ in generate_text(batch, tokenizer):
+            stories[first + row] += text
     verdicts = [judge(story, language) for story in stories]
     grammatical = sum(verdict.grammatical for verdict in verdicts)
     consistent = sum(verdict.consistent for verdict in verdicts)
