@@ -34,22 +34,19 @@ class Muon(Uncompiled):
                 if weight.grad is not None:
                     by_shape[weight.shape].append(weight)
             for (rows, columns), weights in by_shape.items():
-                gradients = [weight.grad for weight in weights]
-                momenta = [self._momentum(weight) for weight in weights]
-                torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-                updates = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov's look ahead
+                updates = []
+                for weight in weights:
+                    state = self.state[weight]
+                    if "momentum" not in state:
+                        state["momentum"] = torch.zeros_like(weight)
+                    state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
+                    updates.append(weight.grad.lerp(state["momentum"], group["momentum"]))  # Nesterov's look ahead
                 updates = [whole(update) for update in updates]  # a process may hold but a share of the rows
                 directions = orthogonalize(torch.stack(updates).to(self.dtype))  # (n, rows, columns)
                 scale = group["lr"] * max(1, rows / columns) ** 0.5  # taller matrices need longer steps
-                torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
                 for weight, direction in zip(weights, directions, strict=True):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"])
                     weight.add_(share_like(direction, weight), alpha=-scale)
-
-    def _momentum(self, weight: Tensor) -> Tensor:
-        state = self.state[weight]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(weight)
-        return state["momentum"]
 
 
 def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
