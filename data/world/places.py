@@ -11,7 +11,7 @@ AT |= {"the beach": ("on the beach", "海滩上"), "the farm": ("on the farm", "
 AT |= {"the school": ("at the school", "学校里")}
 SPOTS = pairs("""
 under the bench/长椅下面, in the basket/篮子里, on the table/桌子上, inside the box/箱子里面,
-behind the barrel/木桶后面, near the ladder/梯子附近, beside the bucket/水桶旁边, between the chairs/椅子中间
+behind the barrel/木桶后面, near the ladder/梯子附近, beside the bucket/水桶旁边, between the chairs/两把椅子中间
 """)
 
 WEATHERS = pairs("""
