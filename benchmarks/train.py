@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 import tyro
 from torch import Tensor
+from torch.optim import Optimizer
 
 from benchmarks.roofline import matrix_rate, table
 from gpt.device import Machine, pick_machine
@@ -54,6 +55,22 @@ def batch(shape: GPTConfig, batch_size: int, device: torch.device) -> tuple[Tens
     return tokens[:, :-1], tokens[:, 1:]
 
 
+def take_step(
+    machine: Machine, forward: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, optimizers: list[Optimizer]
+) -> None:
+    """What both contenders do, and the loop of train.py."""
+    with machine.autocast():
+        logits = forward(x)  # (B, T, V)
+    loss = F.cross_entropy(logits.flatten(0, 1).float(), y.flatten())
+    loss.backward()
+    loss.item()
+    weights = [weight for optimizer in optimizers for group in optimizer.param_groups for weight in group["params"]]
+    torch.nn.utils.clip_grad_norm_(weights, 1.0)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+
+
 def our_step(shape: GPTConfig, batch_size: int, device: str) -> Callable[[], None]:
     machine = pick_machine(device)
     x, y = batch(shape, batch_size, machine.device)
@@ -62,18 +79,7 @@ def our_step(shape: GPTConfig, batch_size: int, device: str) -> Callable[[], Non
     forward = torch.compile(model) if machine.compile else model
     optimizers = build_optimizers(model, "muon", 6e-3, 0.03, 0.1, machine.dtype)
 
-    def step() -> None:
-        with machine.autocast():
-            logits = forward(x)  # (B, T, V)
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), y.flatten())
-        loss.backward()
-        loss.item()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-
-    return step
+    return lambda: take_step(machine, forward, x, y, optimizers)
 
 
 def their_step(shape: GPTConfig, batch_size: int, device: str, dtype: torch.dtype) -> Callable[[], None]:
@@ -89,17 +95,7 @@ def their_step(shape: GPTConfig, batch_size: int, device: str, dtype: torch.dtyp
     model = GPT2LMHeadModel(settings).to(machine.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1)
 
-    def step() -> None:
-        with machine.autocast():
-            logits = model(x).logits  # (B, T, V)
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), y.flatten())
-        loss.backward()
-        loss.item()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
+    return lambda: take_step(machine, lambda x: model(x).logits, x, y, [optimizer])
 
 
 def serve(connection: Connection, build: Callable[..., Callable[[], None]], *settings) -> None:
