@@ -83,8 +83,7 @@ def finetune(config: FinetuneConfig) -> dict | None:
         model.transformer.load_state_dict(pretrained.transformer.state_dict())
     choose(model, config)
     model.to(machine.device).train()
-    for block in model.transformer.h:
-        block.attn.fused = machine.prefers_fused_attention(T)
+    model.transformer.use_fused_attention(machine.prefers_fused_attention(T))
     optimizer = build_optimizer(model, config)
     scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.dtype == torch.float16)
     buckets = Buckets([len(text) for text in task.tokens["train"]], config.batch_size, config.seed)

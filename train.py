@@ -96,7 +96,7 @@ def train(config: TrainConfig) -> None:
     model = GPT(dataclasses.replace(config.model, vocab_size=dataset.vocab_size))
     if config.init:
         load_pretrained(model, tokenizer, config.init)
-    model.use_fused_attention(machine.prefers_fused_attention(T))
+    model.transformer.use_fused_attention(machine.prefers_fused_attention(T))
     model = team.place(model)
     compiled = torch.compile(model) if machine.compile else model
     forward = team.parallel(compiled)

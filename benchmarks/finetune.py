@@ -87,8 +87,7 @@ class Ours:
     def __init__(self, model: GPTClassifier, texts: list[list[int]], targets: Tensor, config: FinetuneConfig):
         self.model, self.texts, self.targets = model, texts, targets
         self.machine = pick_machine("cpu", config.precision)
-        for block in model.transformer.h:
-            block.attn.fused = self.machine.prefers_fused_attention(model.config.context_length)
+        model.transformer.use_fused_attention(self.machine.prefers_fused_attention(model.config.context_length))
         self.optimizer = build_optimizer(model, config)
         self.buckets = Buckets([len(text) for text in texts], config.batch_size, config.seed)
 

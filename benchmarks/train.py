@@ -75,7 +75,7 @@ def our_step(shape: GPTConfig, batch_size: int, device: str) -> Callable[[], Non
     machine = pick_machine(device)
     x, y = batch(shape, batch_size, machine.device)
     model = GPT(shape).to(machine.device)
-    model.use_fused_attention(machine.prefers_fused_attention(shape.context_length))
+    model.transformer.use_fused_attention(machine.prefers_fused_attention(shape.context_length))
     forward = torch.compile(model) if machine.compile else model
     optimizers = build_optimizers(model, "muon", 6e-3, 0.03, 0.1, machine.dtype)
 

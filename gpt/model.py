@@ -205,6 +205,11 @@ class Transformer(nn.Module):
             x = block(x, rotation)
         return self.ln_f(x)  # (B, T, C)
 
+    def use_fused_attention(self, fused: bool) -> None:
+        """Attend by PyTorch's kernel or by the five lines above: the same numbers, at different speeds."""
+        for block in self.h:
+            block.attn.fused = fused
+
 
 class GPT(nn.Module):
     """A Transformer under a language head: for every place, a score for each token that could come next."""
@@ -219,11 +224,6 @@ class GPT(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens (B, T) -> logits (B, T, V); row t scores what follows token t."""
         return self.lm_head(self.transformer(tokens))
-
-    def use_fused_attention(self, fused: bool) -> None:
-        """Attend by PyTorch's kernel or by the five lines above: the same numbers, at different speeds."""
-        for block in self.transformer.h:
-            block.attn.fused = fused
 
     def num_params(self) -> int:
         """All weights, the tied matrix counted once."""

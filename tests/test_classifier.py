@@ -55,8 +55,7 @@ def alone(model, text):
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_padding_does_not_change_an_answer(classifier, fused):
-    for block in classifier.transformer.h:
-        block.attn.fused = fused
+    classifier.transformer.use_fused_attention(fused)
     for length in range(1, 33):
         (text,) = random_texts([length], seed=length)
         answer = alone(classifier, text)
