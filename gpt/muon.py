@@ -49,16 +49,30 @@ class Muon(Uncompiled):
                     weight.add_(share_like(direction, weight), alpha=-scale)
 
 
-def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
+def orthogonalize(matrices: Tensor) -> Tensor:
     """(n, rows, columns) -> the same with all singular values brought to about 1 (between 0.7 and 1.2).
 
-    A Newton-Schulz iteration: X ← aX + b(XXᵀ)X + c(XXᵀ)²X applies s ← as + bs³ + cs⁵ to every singular value.
+    Five steps of a Newton-Schulz iteration: X ← aX + b(XXᵀ)X + c(XXᵀ)²X applies s ← as + bs³ + cs⁵ to every singular
+    value. Each is a product PX with P = a + bG + cG², and the next G = XXᵀ is PGP: several steps can be taken among
+    these small squares, and X, several times as wide, be multiplied once by the product of all P. bfloat16 would not
+    bear all five at one go: what rounding adds to G grows tenfold with each.
     """
-    a, b, c = COEFFICIENTS
     tall = matrices.size(1) > matrices.size(2)
     x = matrices.mT if tall else matrices  # XXᵀ is the smaller square
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)  # now none is above 1
-    for _ in range(steps):
-        square = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    for steps in (2, 3):
+        x = polynomials(x @ x.mT, steps) @ x
     return x.mT if tall else x
+
+
+def polynomials(gram: Tensor, steps: int) -> Tensor:
+    """G = XXᵀ, (n, rows, rows) -> the product of the polynomials P of the next `steps` steps."""
+    a, b, c = COEFFICIENTS
+    product = None
+    for step in range(steps):
+        if step > 0:
+            gram = polynomial @ gram @ polynomial
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        polynomial.diagonal(dim1=1, dim2=2).add_(a)
+        product = polynomial if product is None else polynomial @ product
+    return product

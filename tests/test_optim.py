@@ -74,16 +74,29 @@ def test_each_group_keeps_its_own_peak():
         assert rates == {1e-3 * scale, 0.02 * scale}
 
 
-def test_orthogonalize_keeps_directions_and_evens_out_their_strength():
+def matrices_with(strengths: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+    """(3, rows, columns), with these singular values, and as many of them as fit, once, a thousandth and fifty times."""
+    U, _, Vh = torch.linalg.svd(torch.randn(3, rows, columns), full_matrices=False)
+    return U @ torch.diag(strengths[: min(rows, columns)]) @ Vh * torch.tensor([1, 1e-3, 50])[:, None, None]
+
+
+@pytest.mark.parametrize("shape", [(16, 40), (40, 16), (32, 32)])
+def test_orthogonalize_keeps_directions_and_evens_out_their_strength(shape):
     torch.manual_seed(0)
-    for shape in ((3, 16, 40), (3, 40, 16), (2, 32, 32)):
-        matrices = torch.randn(shape) * torch.tensor([1e-3, 1.0, 50.0])[: shape[0], None, None]
-        U, _, Vh = torch.linalg.svd(matrices, full_matrices=False)
-        result = orthogonalize(matrices, steps=8)
-        inside = U.mT @ result @ Vh.mT  # diagonal where the directions are kept
-        strengths = inside.diagonal(dim1=1, dim2=2)
-        assert (inside - torch.diag_embed(strengths)).abs().max() < 1e-3
-        assert strengths.min() > 0.65 and strengths.max() < 1.25
+    matrices = matrices_with(torch.linspace(1, 0.1, 32), *shape)
+    U, _, Vh = torch.linalg.svd(matrices, full_matrices=False)
+    inside = U.mT @ orthogonalize(matrices) @ Vh.mT  # diagonal where the directions are kept
+    strengths = inside.diagonal(dim1=1, dim2=2)
+    assert (inside - torch.diag_embed(strengths)).abs().max() < 1e-3
+    assert strengths.min() > 0.65 and strengths.max() < 1.25
+
+
+@pytest.mark.parametrize("shape", [(128, 512), (512, 128), (128, 128)])
+def test_orthogonalize_in_bfloat16_stays_bounded_where_most_directions_are_nearly_absent(shape):
+    torch.manual_seed(0)
+    for strengths in (torch.logspace(0, -6, 128), torch.logspace(0, -2, 128), torch.eye(128)[0]):
+        result = orthogonalize(matrices_with(strengths, *shape).bfloat16()).float()
+        assert torch.linalg.svdvals(result).max() < 1.5
 
 
 def test_muon_moves_matrices_as_pytorchs_own_does():
