@@ -3,21 +3,15 @@
     python -m benchmarks.train
     python -m benchmarks.train --models small --rounds 9
 
-Each contender has a process of its own, so that what train.py does to its own (keeping freed memory) does not help
-the others. They take turns, so that whatever else the machine does disturbs all of them; the table gives medians. A
-step is all of it: forward, backward, clipping, and the optimizer (ours: Muon and AdamW, rotary positions, precision
-and kernels as train.py picks them). The roofline is the speed at which the step would run if it did nothing but its
-multiplications, at the rate this machine was just measured to reach at such a shape in our precision; "of it" is our
-share of that, on a GPU known as MFU.
+The contenders take turns, each in a process of its own; the table gives medians. A step is all of it: forward,
+backward, clipping, and the optimizer (ours: Muon and AdamW, rotary positions, precision and kernels as train.py picks
+them). The roofline is the speed at which the step would run if it did nothing but its multiplications, at the rate
+this machine was just measured to reach at such a shape in our precision; "of it" is our share of that, on a GPU known
+as MFU.
 """
 
-import multiprocessing
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess as Process
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +19,7 @@ import tyro
 from torch import Tensor
 from torch.optim import Optimizer
 
+from benchmarks.contenders import measure, start
 from benchmarks.roofline import matrix_rate, table
 from gpt.device import Machine, pick_machine
 from gpt.errors import parse, run_main
@@ -96,40 +91,6 @@ def their_step(shape: GPTConfig, batch_size: int, device: str, dtype: torch.dtyp
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1)
 
     return lambda: take_step(machine, lambda x: model(x).logits, x, y, [optimizer])
-
-
-def serve(connection: Connection, build: Callable[..., Callable[[], None]], *settings) -> None:
-    """In the contender's process: take as many steps as asked for, and send back the seconds, until 0 are."""
-    step = build(*settings)
-    while steps := connection.recv():
-        start = time.perf_counter()
-        for _ in range(steps):
-            step()
-        connection.send(time.perf_counter() - start)
-
-
-def start(build: Callable[..., Callable[[], None]], *settings) -> tuple[Process, Connection]:
-    """A contender in a process of its own, and the line to it."""
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, build, *settings), daemon=True)
-    process.start()
-    there.close()
-    return process, here
-
-
-def measure(contenders: dict[str, tuple[Process, Connection]], rounds: int, steps: int) -> dict[str, float]:
-    """Median seconds of a step, the contenders taking turns of `steps` steps after one that does not count."""
-    seconds = {name: [] for name in contenders}
-    for turn in range(rounds + 1):
-        for name, (_, contender) in contenders.items():
-            contender.send(steps)
-            took = contender.recv()
-            if turn:
-                seconds[name].append(took / steps)
-    for process, contender in contenders.values():
-        contender.send(0)
-        process.join()
-    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 def main() -> None:

@@ -66,13 +66,18 @@ def orthogonalize(matrices: Tensor) -> Tensor:
 
 
 def polynomials(gram: Tensor, steps: int) -> Tensor:
-    """G = XXᵀ, (n, rows, rows) -> the product of the polynomials P of the next `steps` steps."""
-    a, b, c = COEFFICIENTS
-    product = None
-    for step in range(steps):
-        if step > 0:
-            gram = polynomial @ gram @ polynomial
-        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        polynomial.diagonal(dim1=1, dim2=2).add_(a)
-        product = polynomial if product is None else polynomial @ product
+    """G = XXᵀ, (n, rows, rows) -> the product of the P of the next `steps` steps, (n, rows, rows)."""
+    product = last = polynomial(gram)
+    for _ in range(steps - 1):
+        gram = last @ gram @ last
+        last = polynomial(gram)
+        product = last @ product
     return product
+
+
+def polynomial(gram: Tensor) -> Tensor:
+    """P = a + bG + cG²."""
+    a, b, c = COEFFICIENTS
+    result = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    result.diagonal(dim1=1, dim2=2).add_(a)
+    return result

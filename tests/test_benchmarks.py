@@ -6,6 +6,7 @@ import sys
 import torch
 
 from benchmarks import train as speed
+from benchmarks.contenders import measure, start
 from benchmarks.roofline import matrix_rate, table
 from gpt.model import GPT, GPTConfig
 
@@ -27,8 +28,8 @@ def build_counter(log):
 
 
 def test_contenders_take_turns_in_processes_of_their_own(tmp_path):
-    contenders = {name: speed.start(build_counter, tmp_path / name) for name in "ab"}
-    seconds = speed.measure(contenders, rounds=2, steps=3)
+    contenders = {name: start(build_counter, tmp_path / name) for name in "ab"}
+    seconds = measure(contenders, rounds=2, steps=3)
     assert [(tmp_path / name).read_text(encoding="utf-8") for name in "ab"] == ["a" * 9, "b" * 9]
     assert all(value > 0 for value in seconds.values())
 

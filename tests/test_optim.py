@@ -75,7 +75,7 @@ def test_each_group_keeps_its_own_peak():
 
 
 def matrices_with(strengths: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
-    """(3, rows, columns), with these singular values, and as many of them as fit, once, a thousandth and fifty times."""
+    """(3, rows, columns), with as many of these singular values as fit: once, a thousandth, fifty times."""
     U, _, Vh = torch.linalg.svd(torch.randn(3, rows, columns), full_matrices=False)
     return U @ torch.diag(strengths[: min(rows, columns)]) @ Vh * torch.tensor([1, 1e-3, 50])[:, None, None]
 

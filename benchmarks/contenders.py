@@ -1,0 +1,46 @@
+"""Programs that are timed side by side.
+
+Each has a process of its own, so that what it does to it (ours keeps freed memory) does not help the others. They take
+turns, so that whatever else the machine does disturbs all of them.
+"""
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess as Process
+
+
+def serve(connection: Connection, build: Callable[..., Callable[[], None]], *settings) -> None:
+    """In the contender's process: take as many steps as asked for, and send back the seconds, until 0 are."""
+    step = build(*settings)
+    while steps := connection.recv():
+        start = time.perf_counter()
+        for _ in range(steps):
+            step()
+        connection.send(time.perf_counter() - start)
+
+
+def start(build: Callable[..., Callable[[], None]], *settings) -> tuple[Process, Connection]:
+    """A contender in a process of its own, and the line to it. build(*settings) returns a function: one step."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, build, *settings), daemon=True)
+    process.start()
+    there.close()
+    return process, here
+
+
+def measure(contenders: dict[str, tuple[Process, Connection]], rounds: int, steps: int) -> dict[str, float]:
+    """Median seconds of a step, the contenders taking turns of `steps` steps after one that does not count."""
+    seconds = {name: [] for name in contenders}
+    for turn in range(rounds + 1):
+        for name, (_, contender) in contenders.items():
+            contender.send(steps)
+            took = contender.recv()
+            if turn:
+                seconds[name].append(took / steps)
+    for process, contender in contenders.values():
+        contender.send(0)
+        process.join()
+    return {name: statistics.median(times) for name, times in seconds.items()}
