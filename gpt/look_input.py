@@ -1,0 +1,44 @@
+"""What the commands of look.py are given: a model folder, a text, a picture to write."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
+
+from gpt.errors import UserError
+
+Folder = Annotated[Path, arg(help="a model folder")]
+Text = Annotated[str, arg(help="the text, or @ and the name of a file with it")]
+Picture = Annotated[Path, arg(help="the picture to write")]
+
+
+def load(folder: Path) -> tuple:
+    """A model folder's model and tokenizer."""
+    from gpt.checkpoint import load_model
+    from gpt.tokenizer import Tokenizer
+
+    return load_model(folder), Tokenizer.load(folder)
+
+
+def read(text: str, tokenizer, most: int | None = None) -> tuple[list[int], list[str]]:
+    """A text, or the file that it names after an @, as ids and as what each shows; at most `most` tokens."""
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{text[1:]} is not UTF-8 text: see its byte {error.start}") from None
+    tokens = tokenizer.encode(text)
+    if len(tokens) < 2:
+        raise UserError("the text is too short: at least two tokens are needed")
+    if most is not None and len(tokens) > most:
+        raise UserError(f"the text has {len(tokens)} tokens: at most {most} fit here, shorten it")
+    return tokens, [show(tokenizer, token) for token in tokens]
+
+
+def show(tokenizer, token: int) -> str:
+    """A token as text, or as hexadecimal bytes where it holds only part of a character."""
+    data = tokenizer.decode_bytes([token])
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return f"<{data.hex()}>"

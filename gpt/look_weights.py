@@ -1,0 +1,83 @@
+"""The commands of look.py that look at weights and shapes themselves, whatever the text."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
+
+from gpt.anatomy import FAMILY, anatomy_of
+from gpt.errors import UserError
+from gpt.look_input import Folder, Picture, Text, load, read, show
+
+
+def neighbours(
+    model: Folder, words: Annotated[tuple[str, ...], arg(help="words of one token each; a space in front counts")]
+) -> None:
+    """The tokens whose embeddings are nearest to that of each word."""
+    from gpt.interpret import nearest_tokens
+
+    gpt, tokenizer = load(model)
+    for word in words:
+        tokens = tokenizer.encode(word)
+        if len(tokens) != 1:
+            parts = [show(tokenizer, token) for token in tokens]
+            raise UserError(f"{word!r} is {len(tokens)} tokens for this model, {parts}: give a word that is one")
+        near = ", ".join(f"{show(tokenizer, token)!r} {cosine:.2f}" for token, cosine in nearest_tokens(gpt, tokens[0]))
+        print(f"{word!r}: {near}")
+
+
+def embeddings(
+    model: Folder,
+    text: Text,
+    most: Annotated[int, arg(help="how many tokens to show")] = 120,
+    out: Picture = Path("embeddings.png"),
+) -> None:
+    """A map of the tokens: their embeddings' two main directions (PCA)."""
+    import torch
+    from sklearn.decomposition import PCA
+
+    from gpt.plots_inside import scatter_of_tokens
+
+    gpt, tokenizer = load(model)
+    tokens = [token for token, _ in Counter(read(text, tokenizer)[0]).most_common(most)]
+    pca = PCA(2, svd_solver="full")
+    points = torch.from_numpy(pca.fit_transform(gpt.transformer.wte.weight[tokens].detach().numpy()))
+    names = tuple(
+        f"direction {i + 1}: {share:.0%} of the variance" for i, share in enumerate(pca.explained_variance_ratio_)
+    )
+    shown = [show(tokenizer, token) for token in tokens]
+    scatter_of_tokens(points, shown, f"The {len(tokens)} commonest tokens as {model.name} sees them", names, out)
+    print(f"{names[0]}, {names[1]}\npicture: {out}")
+
+
+def places(model: Folder, out: Picture = Path("places.png")) -> None:
+    """How alike two places in the context are to the model."""
+    from gpt.interpret import position_similarity
+    from gpt.plots_inside import place_map
+
+    gpt, _ = load(model)
+    similarity = position_similarity(gpt)
+    place_map(similarity, f"How alike places are ({gpt.config.position} positions)", out)
+    print(
+        f"neighbours {similarity.diagonal(1).mean():.3f}, 16 apart {similarity.diagonal(16).mean():.3f}\npicture: {out}"
+    )
+
+
+def sizes(
+    names: Annotated[tuple[str, ...], arg(help="which of the family, or model folders")] = tuple(FAMILY),
+) -> None:
+    """Parameters, memory and operations of the GPT family, part by part, computed from the shapes alone."""
+    from gpt.huggingface import load_config
+
+    parts = ("token embedding", "positions", "attention", "MLP", "norms", "head")
+    print(f"| model | parameters | {' | '.join(parts)} | float32 | int8 | to train | cache | GFLOP/token |")
+    print("| --- |" + " ---: |" * (len(parts) + 6))
+    for name in names:
+        shape = FAMILY[name] if name in FAMILY else anatomy_of(load_config(Path(name)))
+        total, memory = shape.num_params(), shape.memory()
+        shares = " | ".join(f"{count / total:.1%}" for count in shape.parameters().values())
+        sizes = (memory["weights"], memory["weights"] / 4, memory["training"], memory["cache"])
+        gigabytes = " | ".join(f"{size / 1e9:,.3g} GB" for size in sizes)
+        flops = sum(shape.flops_per_token().values())
+        print(f"| {name} | {total:,} | {shares} | {gigabytes} | {flops / 1e9:,.3g} |")
