@@ -41,8 +41,9 @@ class Muon(Uncompiled):
                         state["momentum"] = torch.zeros_like(weight)
                     state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
                     updates.append(weight.grad.lerp(state["momentum"], group["momentum"]))  # Nesterov's look ahead
-                updates = [whole(update) for update in updates]  # a process may hold but a share of the rows
-                directions = orthogonalize(torch.stack(updates).to(self.dtype))  # (n, rows, columns)
+                # a process may hold but a share of the rows
+                updates = [whole(update).to(self.dtype) for update in updates]
+                directions = orthogonalize(torch.stack(updates))  # (n, rows, columns)
                 scale = group["lr"] * max(1, rows / columns) ** 0.5  # taller matrices need longer steps
                 for weight, direction in zip(weights, directions, strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"])
