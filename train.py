@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from data.prepare import PrepareConfig, prepare
 from data.world.samples import Told, tell_and_judge
-from data.world.writing import write_stories
+from data.world.writing import told_by_this_world, write_stories
 from gpt import distributed, run_folder
 from gpt.checkpoint import load_model, save_model
 from gpt.dataset import IGNORED, Dataset
@@ -46,6 +46,8 @@ def default_data(vocab_size: int) -> Path:
         if not text.is_file():
             write_stories(text, megabytes=20)
         prepare(PrepareConfig((text,), folder, vocab_size, val_fraction=0.04))
+    if text.is_file() and not told_by_this_world(text):
+        print(f"note     {text} was told by another version of the toy world; delete it and {folder} for new stories")
     return folder
 
 

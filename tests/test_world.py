@@ -17,7 +17,7 @@ from data.world import judge, stories
 from data.world.entropy import story_entropy
 from data.world.judge import read
 from data.world.story import LANGUAGES
-from data.world.writing import write_stories
+from data.world.writing import told_by_this_world, write_stories
 
 ROOT = Path(__file__).parent.parent
 BOTH = pytest.mark.parametrize("language", ["en", "zh"])
@@ -104,6 +104,15 @@ def test_the_number_of_processes_changes_nothing(tmp_path):
 
 
 # -- files ---------------------------------------------------------------------------------------------------
+def test_stories_of_another_version_of_the_world_are_noticed(tmp_path):
+    file = tmp_path / "stories.jsonl"
+    write_stories(file, count=2, processes=1)
+    assert told_by_this_world(file)
+    for other in (file.read_bytes().replace(b"a", b"o", 1), b""):
+        file.write_bytes(other)
+        assert not told_by_this_world(file)
+
+
 def test_the_file_and_its_entropy_agree(tmp_path):
     total = write_stories(tmp_path / "s.jsonl", megabytes=0.05, language="zh", processes=1)
     lines = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -41,7 +41,7 @@ def write_stories(
     with bar, partial.open("w", encoding="utf-8", newline="\n") as file:
         for text, bits in made_in_parallel(seed, language, start, count, processes):
             size = len(text.encode())
-            file.write(json.dumps({"text": text, "bits": round(bits, 4), "world": language}, ensure_ascii=False) + "\n")
+            file.write(line_of(text, bits, language))
             totals["documents"] += 1
             totals["bytes"] += size
             totals["bits"] += bits
@@ -53,6 +53,18 @@ def write_stories(
     partial.replace(out)
     out.with_suffix(".entropy.json").write_text(json.dumps(totals, indent=1) + "\n", encoding="utf-8", newline="\n")
     return totals
+
+
+def line_of(text: str, bits: float, language: str) -> str:
+    return json.dumps({"text": text, "bits": round(bits, 4), "world": language}, ensure_ascii=False) + "\n"
+
+
+def told_by_this_world(file: Path) -> bool:
+    """Whether a file begins as write_stories would begin it today; another version of the world told other stories."""
+    first = next(stories(1, "en", 0))
+    expected = line_of(first.text, first.bits, "en").encode()
+    with file.open("rb") as lines:
+        return lines.read(len(expected)) == expected
 
 
 def made_in_parallel(seed, language, start, count, processes) -> Iterator[tuple[str, float]]:
