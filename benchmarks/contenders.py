@@ -5,6 +5,7 @@ turns, so that whatever else the machine does disturbs all of them.
 """
 
 import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ def serve(connection: Connection, build: Callable[..., Callable[[], None]], *set
 
 def start(build: Callable[..., Callable[[], None]], *settings) -> tuple[Process, Connection]:
     """A contender in a process of its own, and the line to it. build(*settings) returns a function: one step."""
+    os.environ.pop("THP_MEM_ALLOC_ENABLE", None)  # ours asks for large pages; the others would inherit that from here
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, build, *settings), daemon=True)
     process.start()

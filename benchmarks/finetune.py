@@ -160,10 +160,9 @@ def main() -> None:
     print(f"{config.data}: {len(texts):,} texts of {sizes}\ntorch {torch.__version__}, {pick_machine('cpu')}\n")
     rows = []
     for what in ("train", "read"):
-        both = {
-            build.__name__: start(build, task, config.vocab_size, settings, what == "train") for build in (ours, theirs)
-        }
-        seconds = measure(both, config.rounds, config.batches)
+        job = (task, config.vocab_size, settings, what == "train")
+        contenders = {"ours": start(ours, *job), "theirs": start(theirs, *job)}
+        seconds = measure(contenders, config.rounds, config.batches)
         speed = {name: settings.batch_size / value for name, value in seconds.items()}
         epochs = (f"{len(texts) / value:.1f} s" for value in speed.values())
         ratio = speed["ours"] / speed["theirs"]
