@@ -40,9 +40,8 @@ class Muon(Uncompiled):
                     if "momentum" not in state:
                         state["momentum"] = torch.zeros_like(weight)
                     state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                    updates.append(weight.grad.lerp(state["momentum"], group["momentum"]))  # Nesterov's look ahead
-                # a process may hold but a share of the rows
-                updates = [whole(update).to(self.dtype) for update in updates]
+                    update = weight.grad.lerp(state["momentum"], group["momentum"])  # Nesterov's look ahead
+                    updates.append(whole(update).to(self.dtype))  # a process may hold but a share of the rows
                 directions = orthogonalize(torch.stack(updates))  # (n, rows, columns)
                 scale = group["lr"] * max(1, rows / columns) ** 0.5  # taller matrices need longer steps
                 for weight, direction in zip(weights, directions, strict=True):
