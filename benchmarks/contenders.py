@@ -12,6 +12,9 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess as Process
 
+import torch
+from torch.optim import Optimizer
+
 
 def serve(connection: Connection, build: Callable[..., Callable[[], None]], *settings) -> None:
     """In the contender's process: take as many steps as asked for, and send back the seconds, until 0 are."""
@@ -46,3 +49,12 @@ def measure(contenders: dict[str, tuple[Process, Connection]], rounds: int, step
         contender.send(0)
         process.join()
     return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def update(optimizers: list[Optimizer]) -> None:
+    """What ends every contender's step: gradients shortened to 1, the weights moved, the gradients forgotten."""
+    weights = [weight for optimizer in optimizers for group in optimizer.param_groups for weight in group["params"]]
+    torch.nn.utils.clip_grad_norm_(weights, 1.0)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()

@@ -21,7 +21,7 @@ import torch
 import tyro
 from torch import Tensor
 
-from benchmarks.contenders import measure, start
+from benchmarks.contenders import measure, start, update
 from benchmarks.roofline import table
 from gpt.buckets import Buckets
 from gpt.classifier import GPTClassifier, classify, pad
@@ -84,7 +84,8 @@ def ours(task: Task, vocab_size: int, config: FinetuneConfig, training: bool) ->
         tokens, lengths = pad([texts[i] for i in batch])
         with machine.autocast():
             loss = loss_on_labels(model(tokens, lengths), targets[batch], None, 0.0).mean()
-        move(loss, model, optimizer)
+        loss.backward()
+        update([optimizer])
 
     def read() -> None:
         classify(model, [texts[i] for i in buckets.batch(next(steps))], machine)
@@ -103,7 +104,8 @@ def theirs(task: Task, vocab_size: int, config: FinetuneConfig, training: bool) 
     def train() -> None:
         batch = next(batches)
         logits = their_logits(model, [texts[i] for i in batch])
-        move(torch.nn.functional.cross_entropy(logits, targets[batch]), model, optimizer)
+        torch.nn.functional.cross_entropy(logits, targets[batch]).backward()
+        update([optimizer])
 
     @torch.inference_mode()
     def read() -> None:
@@ -124,13 +126,6 @@ def their_logits(model: torch.nn.Module, texts: list[list[int]]) -> Tensor:
     tokens = torch.tensor([text + [PADDING] * (longest - len(text)) for text in texts])  # (B, T)
     mask = torch.tensor([[1] * len(text) + [0] * (longest - len(text)) for text in texts])  # (B, T)
     return model(tokens, attention_mask=mask).logits  # (B, labels)
-
-
-def move(loss: Tensor, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    optimizer.zero_grad()
 
 
 def set_threads(config: FinetuneConfig) -> None:

@@ -19,7 +19,7 @@ import tyro
 from torch import Tensor
 from torch.optim import Optimizer
 
-from benchmarks.contenders import measure, start
+from benchmarks.contenders import measure, start, update
 from benchmarks.roofline import matrix_rate, table
 from gpt.device import Machine, pick_machine
 from gpt.errors import parse, run_main
@@ -59,11 +59,7 @@ def take_step(
     loss = F.cross_entropy(logits.flatten(0, 1).float(), y.flatten())
     loss.backward()
     loss.item()
-    weights = [weight for optimizer in optimizers for group in optimizer.param_groups for weight in group["params"]]
-    torch.nn.utils.clip_grad_norm_(weights, 1.0)
-    for optimizer in optimizers:
-        optimizer.step()
-        optimizer.zero_grad()
+    update(optimizers)
 
 
 def our_step(shape: GPTConfig, batch_size: int, device: str) -> Callable[[], None]:
