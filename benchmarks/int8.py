@@ -8,15 +8,19 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
 import tyro
 
+from benchmarks.roofline import table
 from gpt.checkpoint import load_model
-from gpt.dataset import IGNORED, Dataset
+from gpt.dataset import Dataset
+from gpt.device import pick_machine
+from gpt.distributed import join
 from gpt.errors import parse, run_main
 from gpt.model import GPT
 from gpt.quantize import quantize_int8
+from train import evaluate
+
+BATCH_SIZE = 32  # windows at a time
 
 
 @dataclass(frozen=True)
@@ -33,29 +37,18 @@ def megabytes(model: GPT) -> float:
     return sum(t.numel() * t.element_size() for t in tensors.values()) / 1e6
 
 
-@torch.no_grad()
-def perplexity(model: GPT, dataset: Dataset) -> float:
-    total = tokens = 0
-    for x, y in dataset.evaluation_batches():
-        total += F.cross_entropy(model(x).flatten(0, 1), y.flatten(), reduction="sum").item()
-        tokens += (y != IGNORED).sum().item()
-    return math.exp(total / tokens)
-
-
 def main() -> None:
     config = parse(lambda: tyro.cli(Int8Config, description=__doc__))
     model = load_model(config.model)
-    dataset = Dataset(config.data, model.config.context_length, 32, seed=0)
+    dataset = Dataset(config.data, model.config.context_length, BATCH_SIZE, seed=0)
     quantized = copy.deepcopy(model)
     quantize_int8(quantized)
-    before, after = perplexity(model, dataset), perplexity(quantized, dataset)
-    print(
-        "| model | float32 | int8 | perplexity, float32 | int8 | change |\n| --- | ---: | ---: | ---: | ---: | ---: |"
-    )
-    print(
-        f"| {config.model} | {megabytes(model):.2f} MB | {megabytes(quantized):.2f} MB "
-        f"| {before:.4f} | {after:.4f} | {after / before - 1:+.3%} |"
-    )
+    machine = pick_machine("cpu", "float32", "off")
+    team = join(machine, BATCH_SIZE, accumulate=1, sharding=False)
+    before, after = (math.exp(evaluate(each, dataset, machine, team, BATCH_SIZE)) for each in (model, quantized))
+    sizes = (f"{megabytes(each):.2f} MB" for each in (model, quantized))
+    row = [str(config.model), *sizes, f"{before:.4f}", f"{after:.4f}", f"{after / before - 1:+.3%}"]
+    print(table(["model", "float32", "int8", "perplexity, float32", "int8", "change"], [row]))
 
 
 if __name__ == "__main__":
