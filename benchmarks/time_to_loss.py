@@ -26,6 +26,7 @@ from benchmarks.roofline import matrix_rate, table
 from gpt.dataset import Dataset
 from gpt.device import best_dtype
 from gpt.errors import UserError, parse, run_main
+from gpt.huggingface import config_to_hf
 from gpt.model import GPT, GPTConfig
 from gpt.run_folder import read_metrics
 
@@ -77,11 +78,8 @@ def peer(data: Path) -> float:
 
     torch.manual_seed(1337)
     dataset = Dataset(data, 64, 12)
-    settings = GPT2Config(
-        vocab_size=257, n_positions=64, n_embd=128, n_layer=4, n_head=4, resid_pdrop=0.0, embd_pdrop=0.0,
-        attn_pdrop=0.0, bos_token_id=256, eos_token_id=256,
-    )  # fmt: skip
-    model = GPT2LMHeadModel(settings)
+    shape = GPTConfig(257, 64, n_layer=4, n_head=4, n_embd=128)
+    model = GPT2LMHeadModel(GPT2Config(**config_to_hf(shape, end_of_text=256)))
     groups = [
         {"params": [p for p in model.parameters() if p.ndim >= 2], "weight_decay": 0.1},
         {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},

@@ -10,6 +10,7 @@ this machine was just measured to reach at such a shape in our precision; "of it
 as MFU.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from benchmarks.contenders import measure, start, update
 from benchmarks.roofline import matrix_rate, table
 from gpt.device import Machine, pick_machine
 from gpt.errors import parse, run_main
+from gpt.huggingface import config_to_hf
 from gpt.model import GPT, GPTConfig
 from gpt.optim import build_optimizers
 
@@ -78,11 +80,7 @@ def their_step(shape: GPTConfig, batch_size: int, device: str, dtype: torch.dtyp
 
     machine = Machine(torch.device(device), dtype, compile=False)
     x, y = batch(shape, batch_size, machine.device)
-    settings = GPT2Config(
-        vocab_size=shape.vocab_size, n_positions=shape.context_length,
-        n_embd=shape.n_embd, n_layer=shape.n_layer, n_head=shape.n_head,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0,
-    )  # fmt: skip
+    settings = GPT2Config(**config_to_hf(dataclasses.replace(shape, position="learned"), end_of_text=0))
     model = GPT2LMHeadModel(settings).to(machine.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1)
 
