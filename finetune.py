@@ -118,13 +118,11 @@ def finetune(config: FinetuneConfig) -> dict | None:
             break
         set_learning_rate([optimizer], learning_rate_scale(step, max_steps, int(config.warmup * max_steps)))
         torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))  # for dropout
-        random = np.random.default_rng([config.seed, step])  # for BPE and word dropout
+        random = np.random.default_rng([config.seed, step])  # for word dropout
         batch = buckets.batch(step)
         loss_of_step = 0.0
         for part in np.array_split(batch, min(config.accumulate, len(batch))):
             texts = [task.tokens["train"][i] for i in part]
-            if config.bpe_dropout:
-                texts = [tokenizer.respell(text, config.bpe_dropout, random)[:T] for text in texts]
             if config.word_dropout:
                 texts = [drop_words(text, config.word_dropout, random) for text in texts]
             tokens, lengths = (x.to(machine.device) for x in pad(texts))  # (part, T), (part,)

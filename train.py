@@ -91,7 +91,7 @@ def train(config: TrainConfig) -> None:
     T = config.model.context_length
     with team.first_alone():
         data = config.data or default_data(config.model.vocab_size)
-    dataset = Dataset(data, T, config.batch_size, config.seed, config.bpe_dropout)
+    dataset = Dataset(data, T, config.batch_size, config.seed)
     tokenizer = Tokenizer.load(data)
 
     torch.manual_seed(config.seed)

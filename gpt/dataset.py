@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from gpt.errors import UserError
-from gpt.tokenizer import Tokenizer
 
 IGNORED = -100  # a target that F.cross_entropy passes over
 CHUNK = 1 << 22  # tokens looked at in one go when a whole file is read
@@ -23,15 +22,12 @@ CHUNK = 1 << 22  # tokens looked at in one go when a whole file is read
 class Dataset:
     """The folder that `python -m data.prepare` writes, cut into windows of `context_length` tokens.
 
-    bpe_dropout: share of tokens that batch() spells in smaller ones (see Tokenizer.respell).
     meta: what meta.json says: sizes, sources, and the corpus's exact entropy where it is known.
     Raises UserError if the folder is not one, or is too small, or holds ids outside its own vocabulary
     (batch() does where they were not looked at in the beginning).
     """
 
-    def __init__(
-        self, folder: Path | str, context_length: int, batch_size: int, seed: int = 0, bpe_dropout: float = 0.0
-    ):
+    def __init__(self, folder: Path | str, context_length: int, batch_size: int, seed: int = 0):
         self.folder = Path(folder)
         self.context_length, self.batch_size, self.seed = context_length, batch_size, seed
         self.meta = read_meta(self.folder)
@@ -40,7 +36,6 @@ class Dataset:
         for split in ("train", "val"):
             self._check(split, self.meta[f"{split}_tokens"])
         self.end_of_text = self.vocab_size - 1
-        self.bpe_dropout, self.tokenizer = bpe_dropout, Tokenizer.load(folder) if bpe_dropout else None
         # An epoch starts at its own offset in [0, context_length), so windows are cut differently each time.
         self.windows_per_epoch = (self.meta["train_tokens"] - context_length) // context_length
 
@@ -49,10 +44,6 @@ class Dataset:
         places = self.starts(step)[:, None] + np.arange(self.context_length + 1)
         windows = self._open("train")[places]  # (batch_size, T + 1), copied from disk
         self._check_ids("train", windows)
-        if self.tokenizer:
-            random = np.random.default_rng([self.seed, step])
-            respelled = [self.tokenizer.respell(row, self.bpe_dropout, random) for row in windows.tolist()]
-            windows = np.array([row[: self.context_length + 1] for row in respelled])  # none has become shorter
         tokens = torch.from_numpy(windows.astype(np.int64))
         return tokens[:, :-1], tokens[:, 1:]
 

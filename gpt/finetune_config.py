@@ -59,8 +59,6 @@ class FinetuneConfig:
     """share of units dropped while training"""
     word_dropout: float = 0.0
     """share of each text's tokens left out while training, others every time"""
-    bpe_dropout: float = 0.0
-    """share of tokens that are spelled in smaller ones while training, others every time; best if pretrained with it"""
     label_smoothing: float = 0.0
     """share of the target that is spread evenly over all labels"""
     class_weights: bool = False
@@ -95,7 +93,7 @@ class FinetuneConfig:
         for name in ("epochs", "learning_rate", "head_learning_rate", "layer_decay", "grad_clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be above 0")
-        for name in ("warmup", "dropout", "word_dropout", "bpe_dropout", "label_smoothing"):
+        for name in ("warmup", "dropout", "word_dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 0 and less than 1")
         for name in ("weight_decay", "lm_loss", "seed", "split_seed"):

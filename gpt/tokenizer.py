@@ -6,7 +6,6 @@ every byte is a token, any text of any language can be written; since a tokenize
 merges, it is saved as GPT-2's own two files, `vocab.json` and `merges.txt`.
 """
 
-import functools
 import heapq
 import json
 from collections import Counter, defaultdict
@@ -146,27 +145,6 @@ class Tokenizer:
     def encode_to_numpy(self, text: str) -> np.ndarray:
         """The same as an array of uint32: quicker for long texts."""
         return self.encoding.encode_to_numpy(text, disallowed_special=())
-
-    def respell(self, tokens: list[int], share: float, random: np.random.Generator) -> list[int]:
-        """The same text in other, smaller tokens: each is taken apart with probability `share` into two that spell it,
-        and so are these. A model that trains on a different spelling each time learns what words have in common with
-        their parts: a variant of BPE-dropout (Provilkov et al. 2020, section 3), which leaves out merges instead."""
-        spelled = []
-        for token, draw in zip(tokens, random.random(len(tokens)).tolist(), strict=True):
-            if draw < share and token in self.pairs:
-                pair = self.pairs[token][random.integers(len(self.pairs[token]))]
-                spelled += self.respell(pair, share, random)
-            else:
-                spelled.append(token)
-        return spelled
-
-    @functools.cached_property
-    def pairs(self) -> dict[int, list[list[int]]]:
-        """A token that is no byte -> the pairs of tokens that spell it."""
-        pairs = defaultdict(list)
-        for left, right in self.merges:
-            pairs[self.ids[left + right]].append([self.ids[left], self.ids[right]])
-        return dict(pairs)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of some ids. Bytes that are no whole UTF-8 character become U+FFFD."""

@@ -30,8 +30,6 @@ class TrainConfig:
     """updates over which the learning rate rises; then it falls in a straight line to 0"""
     weight_decay: float = 0.1
     """pull of the matrices towards 0"""
-    bpe_dropout: float = 0.0
-    """share of tokens that are spelled in smaller ones while training, others every time: helps where text is little"""
     grad_clip: float = 1.0
     """longest gradient that is taken as it is; a longer one is shortened to this"""
     eval_every: int = 100
@@ -70,8 +68,6 @@ class TrainConfig:
             raise UserError(f"warmup_steps is {self.warmup_steps}: it must be less than max_steps, {self.max_steps}")
         if self.seed < 0 or self.weight_decay < 0:
             raise UserError("seed and weight_decay must be at least 0")
-        if not 0 <= self.bpe_dropout < 1:
-            raise UserError(f"bpe_dropout is {self.bpe_dropout}: it must be at least 0 and less than 1")
         if self.init is not None and self.init.resolve() == self.out.resolve():
             raise UserError(f"--out {self.out} is the folder of the model to begin with: choose another one")
         if self.threads is not None and self.threads < 1:

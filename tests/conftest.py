@@ -96,7 +96,7 @@ def reviews(tmp_path_factory):
 def config(base, reviews, tmp_path):
     return FinetuneConfig(
         base, reviews, tmp_path / "run", min_steps=40, epochs=1, batch_size=16, learning_rate=5e-3,
-        lm_loss=0.2, word_dropout=0.05, bpe_dropout=0.05, evaluations=4, device="cpu", precision="float32", threads=1,
+        lm_loss=0.2, word_dropout=0.05, evaluations=4, device="cpu", precision="float32", threads=1,
     )  # fmt: skip
 
 

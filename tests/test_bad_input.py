@@ -87,7 +87,6 @@ TRAIN = [
     ("tiny --data tokens --max-steps 0", "max_steps"),
     ("tiny --data tokens --max-steps 10 --warmup-steps 10", "warmup_steps"),
     ("tiny --data tokens --learning-rate fast", "--learning-rate"),
-    ("tiny --data tokens --bpe-dropout 1", "bpe_dropout"),
     ("tiny --data tokens --learning-rate -1", "learning_rate"),
     ("tiny --data tokens --device abacus", "abacus"),
     ("tiny --data tokens --out model", "already holds a run"),

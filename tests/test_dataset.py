@@ -8,7 +8,6 @@ import torch
 
 from gpt.dataset import IGNORED, Dataset, shuffled
 from gpt.errors import UserError
-from gpt.tokenizer import Tokenizer
 
 
 def write_folder(folder, train, val, vocab_size=60_000):
@@ -42,23 +41,6 @@ def test_targets_are_the_inputs_one_token_later(counting):
     assert x.shape == y.shape == (4, 16) and x.dtype == torch.int64
     assert torch.equal(y, x + 1)
     assert torch.equal(x[:, 1:], y[:, :-1])
-
-
-def test_bpe_dropout_spells_the_windows_anew_at_every_step(tmp_path):
-    tokenizer = Tokenizer.train([text := "the cat sat on the mat and that was that, said the cat. " * 40], 300)
-    tokens = tokenizer.encode(text)
-    folder = write_folder(tmp_path / "cats", tokens, tokens, vocab_size=300)
-    tokenizer.save(folder)
-    usual, anew = Dataset(folder, 16, 4), Dataset(folder, 16, 4, bpe_dropout=0.3)
-    for step in (0, 1):
-        x, y = anew.batch(step)
-        assert x.shape == y.shape == (4, 16) and torch.equal(x[:, 1:], y[:, :-1])
-        for window, respelled in zip(usual.batch(step)[0].tolist(), x.tolist(), strict=True):
-            assert tokenizer.decode(window).startswith(tokenizer.decode(respelled))
-        assert not torch.equal(x, usual.batch(step)[0])
-        assert torch.equal(x, Dataset(folder, 16, 4, bpe_dropout=0.3).batch(step)[0])
-    for here, there in zip(usual.evaluation_batches(), anew.evaluation_batches(), strict=True):
-        assert torch.equal(here[0], there[0])
 
 
 def test_an_epoch_is_covered_exactly_once(counting):

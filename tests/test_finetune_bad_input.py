@@ -106,7 +106,6 @@ FINETUNE = [
     ("--data good.csv --label-counts 100000", "more than the 32 training examples"),
     ("--data good.csv --epochs 0", "epochs"),
     ("--data good.csv --dropout 1", "dropout"),
-    ("--data good.csv --bpe-dropout=-0.1", "bpe_dropout"),
     ("--data good.csv --task guess", "--task"),
     ("--data good.csv --device abacus", "abacus"),
 ]

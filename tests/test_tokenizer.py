@@ -4,7 +4,6 @@ import json
 import random
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import regex
 from hypothesis import given, settings
@@ -76,33 +75,6 @@ def test_chinese_and_emoji_come_back_from_bytes_alone():
     assert tokenizer.vocab_size == 257
     assert tokenizer.decode(tokenizer.encode(MIXED)) == MIXED
     assert len(tokenizer.encode(MIXED)) == len(MIXED.encode())
-
-
-@settings(deadline=None)
-@given(st.text(), st.floats(0, 1), st.integers(0, 1000))
-def test_a_respelled_text_is_the_same_text(trained, text, share, seed):
-    tokens = trained.encode(text)
-    respelled = trained.respell(tokens, share, np.random.default_rng(seed))
-    assert trained.decode(respelled) == text and len(respelled) >= len(tokens)
-
-
-def test_respelling_takes_about_its_share_of_tokens_apart(trained, python_source):
-    tokens, generator = trained.encode(python_source), np.random.default_rng(0)
-    assert trained.respell(tokens, 0, generator) == tokens
-    assert trained.respell(tokens, 1, generator) == [trained.ids[bytes([byte])] for byte in python_source.encode()]
-    assert trained.respell([trained.end_of_text], 1, generator) == [trained.end_of_text]
-    long = [token for token in tokens if token in trained.pairs]
-    once = trained.respell(long, 0.1, generator)
-    # A token in ten becomes two; some of the halves are taken apart again.
-    assert 1.10 < len(once) / len(long) < 1.13
-
-
-def test_respelling_knows_every_pair_that_spells_a_token():
-    tokenizer = Tokenizer([(b"a", b"b"), (b"b", b"c"), (b"ab", b"c"), (b"a", b"bc")])
-    abc, generator = tokenizer.ids[b"abc"], np.random.default_rng(0)
-    spelled = {tuple(tokenizer.respell([abc], 0.5, generator)) for _ in range(200)}
-    spellings = [[b"abc"], [b"ab", b"c"], [b"a", b"bc"], [b"a", b"b", b"c"]]
-    assert spelled == {tuple(tokenizer.ids[part] for part in spelling) for spelling in spellings}
 
 
 def test_the_end_of_text_token_never_comes_out_of_a_text(trained):
