@@ -9,6 +9,7 @@ text is; of a .csv file, such as labelled examples, the column `text` is taken. 
 may be larger than memory. The same files always give the same folder, byte for byte.
 """
 
+import itertools
 import json
 import math
 import shutil
@@ -105,13 +106,8 @@ def prepare(config: PrepareConfig) -> dict:
                 yield ("val" if number % stride == 0 else "train"), document
 
     def training_texts() -> Iterator[str]:
-        every = math.ceil(total_bytes / BPE_SAMPLE)
-        number = 0
-        for split, document in splits():
-            for piece in document.pieces:
-                number += 1
-                if split == "train" and number % every == 0:
-                    yield piece
+        pieces = (piece for split, document in splits() if split == "train" for piece in document.pieces)
+        return itertools.islice(pieces, 0, None, math.ceil(total_bytes / BPE_SAMPLE))
 
     if config.tokenizer is not None:
         tokenizer = Tokenizer.load(config.tokenizer)

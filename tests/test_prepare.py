@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import data.documents
+import data.prepare
 from data.prepare import PrepareConfig, prepare
 from gpt.errors import UserError
 from gpt.tokenizer import Tokenizer
@@ -28,6 +29,17 @@ def documents(folder, split):
     ids = tokens(folder, split)
     parts = np.split(ids, np.flatnonzero(ids == tokenizer.end_of_text))
     return [tokenizer.decode(part[part != tokenizer.end_of_text]) for part in parts]
+
+
+@pytest.mark.parametrize("every", [2, 5, 10])
+def test_the_tokenizer_learns_from_training_texts_however_the_corpus_is_sampled(tmp_path, monkeypatch, every):
+    words = ["train" if number % 10 else "valid" for number in range(1, 1001)]  # every tenth document is kept apart
+    lines = [json.dumps({"text": f"{word}ation of texts {word}"}) + "\n" for word in words]
+    (tmp_path / "texts.jsonl").write_text("".join(lines), encoding="utf-8")
+    monkeypatch.setattr(data.prepare, "BPE_SAMPLE", sum(map(len, lines)) / every)
+    prepare(PrepareConfig((tmp_path / "texts.jsonl",), tmp_path / "out", 280))
+    tokenizer = Tokenizer.load(tmp_path / "out")
+    assert b" train" in tokenizer.ids and b" valid" not in tokenizer.ids
 
 
 def test_one_text_is_split_at_its_tail_and_comes_back_whole(tmp_path, python_source):
