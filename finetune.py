@@ -73,8 +73,8 @@ def finetune(config: FinetuneConfig) -> dict | None:
     pretrained, tokenizer = load_model(config.model), Tokenizer.load(config.model)
     T, is_regression = pretrained.config.context_length, config.task == "regression"
     task = load_task(config.data, is_regression, config.labels, config.split_seed, tokenizer, T)
-    if max(config.label_counts, default=0) > len(task.examples["train"]):
-        raise UserError(f"--label-counts asks for more than the {len(task.examples['train']):,} training examples")
+    for count in config.label_counts:  # what is wrong with one of them is said now, not when the first run is over
+        load_task(config.data, is_regression, count, config.split_seed, tokenizer, T)
     identity = {"data": task.fingerprint(), "model": sha256(config.model / "model.safetensors")}
 
     torch.manual_seed(config.seed)
@@ -162,7 +162,8 @@ def finetune(config: FinetuneConfig) -> dict | None:
             run_folder.say_how_to_go_on(done)
             return None
     bar.close()
-    return tell(config, model, task, machine, seconds)
+    report = tell(config, model, task, machine, seconds)
+    return None if stop.requested else report  # asked to stop meanwhile: no other run shall follow
 
 
 def introduce(config: FinetuneConfig, model: GPTClassifier, task: Task, max_steps: int, machine: Machine) -> None:

@@ -15,6 +15,8 @@ from multiprocessing.process import BaseProcess as Process
 import torch
 from torch.optim import Optimizer
 
+from gpt.errors import UserError
+
 
 def serve(connection: Connection, build: Callable[..., Callable[[], None]], *settings) -> None:
     """In the contender's process: take as many steps as asked for, and send back the seconds, until 0 are."""
@@ -37,12 +39,18 @@ def start(build: Callable[..., Callable[[], None]], *settings) -> tuple[Process,
 
 
 def measure(contenders: dict[str, tuple[Process, Connection]], rounds: int, steps: int) -> dict[str, float]:
-    """Median seconds of a step, the contenders taking turns of `steps` steps after one that does not count."""
+    """Median seconds of a step, the contenders taking turns of `steps` steps after one that does not count.
+
+    Raises UserError if one of them ends before.
+    """
     seconds = {name: [] for name in contenders}
     for turn in range(rounds + 1):
         for name, (_, contender) in contenders.items():
-            contender.send(steps)
-            took = contender.recv()
+            try:
+                contender.send(steps)
+                took = contender.recv()
+            except (EOFError, ConnectionError):
+                raise UserError(f"the contender {name!r} ended early: its own error stands above") from None
             if turn:
                 seconds[name].append(took / steps)
     for process, contender in contenders.values():

@@ -10,11 +10,11 @@ Greedy decoding of one sequence. The weights are random; the two texts are check
 """
 
 import copy
-import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import tyro
@@ -38,8 +38,8 @@ PROMPT = [1, 2, 3, 4, 5, 6, 7, 8]
 
 @dataclass(frozen=True)
 class DecodeConfig:
-    models: tuple[str, ...] = tuple(MODELS)
-    """which of small, medium, gpt2"""
+    models: tuple[Literal["small", "medium", "gpt2"], ...] = ("small", "medium", "gpt2")
+    """which nets"""
     rounds: int = 7
     """turns of each contender; the median counts"""
     threads: int | None = None
@@ -81,7 +81,7 @@ def main() -> None:
     pick_machine("cpu")  # what sample.py does first
     if config.threads:
         torch.set_num_threads(config.threads)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load average {os.getloadavg()[0]:.1f}\n")
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads\n")
     print("| model | tokens/s: this project | transformers | ratio | bandwidth allows | of it | read bandwidth |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     block = torch.randn(64 * 2**20)  # 256 MiB: more than most caches hold

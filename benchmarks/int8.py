@@ -1,6 +1,6 @@
 """What int8 weights cost and save: memory, and perplexity on a whole validation split.
 
-python -m benchmarks.int8 --model out/tiny --data data/tiny
+python -m benchmarks.int8 --model out/tiny --data data/stories-2048
 """
 
 import copy

@@ -13,6 +13,7 @@ as MFU.
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -37,8 +38,8 @@ MODELS = {
 
 @dataclass(frozen=True)
 class TrainSpeedConfig:
-    models: tuple[str, ...] = ("small", "medium", "gpt2")
-    """which of small, medium, gpt2 (this one only where there is a GPU)"""
+    models: tuple[Literal["small", "medium", "gpt2"], ...] = ("small", "medium", "gpt2")
+    """which nets; gpt2 only where there is a GPU"""
     rounds: int = 7
     """turns of each contender; the median counts"""
     device: str = "auto"

@@ -12,7 +12,7 @@ from typing import NamedTuple, TextIO
 from tqdm import tqdm
 
 from gpt.errors import UserError
-from gpt.labelled import read_rows
+from gpt.labelled import read_rows, whole_characters
 
 PIECE = 1 << 20  # characters, or bytes, read at a time
 
@@ -29,12 +29,14 @@ class Source:
     sha256: str
 
 
-def find_files(paths: tuple[Path, ...], suffixes: tuple[str, ...]) -> list[tuple[Path, str]]:
-    """Each file to read with the name to remember it by, in an order that is the same everywhere."""
+def find_files(paths: tuple[Path, ...], suffixes: tuple[str, ...], out: Path) -> list[tuple[Path, str]]:
+    """Each file to read with the name to remember it by, in an order that is the same everywhere. What lies in `out`,
+    the folder to write, is not read: it may lie within a folder of texts, and holds a merges.txt the second time."""
     found = []
     for path in paths:
         if path.is_dir():
             inside = sorted((p.relative_to(path).as_posix(), p) for p in path.rglob("*") if p.suffix in suffixes)
+            inside = [(name, p) for name, p in inside if out.resolve() not in p.resolve().parents]
             found += [(p, name) for name, p in inside if p.is_file() and p.stat().st_size > 0]
             if not inside:
                 raise UserError(f"{path} holds no file that ends in {' '.join(suffixes)}: try --suffixes")
@@ -97,7 +99,7 @@ def documents_of(path: Path) -> Iterator[Document]:
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise UserError(f'{path}, line {number}: expected an object like {{"text": "..."}}') from None
             if text:
-                yield Document(iter([text]), bits, row.get("world"))
+                yield Document(iter([whole_characters(text)]), bits, row.get("world"))
 
 
 def pieces_of(file: TextIO, characters: float = math.inf) -> Iterator[str]:

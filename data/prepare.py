@@ -79,10 +79,10 @@ def prepare(config: PrepareConfig) -> dict:
 
     Raises UserError where the corpus or the folder will not do; then nothing has been written.
     """
-    if not 0 < config.val_fraction < 1:
-        raise UserError(f"--val-fraction is {config.val_fraction}: it must lie between 0 and 1")
+    if not 0 < config.val_fraction <= 0.5:
+        raise UserError(f"--val-fraction is {config.val_fraction}: it must be above 0 and at most 0.5")
     check_output(config.out)
-    files = find_files(config.files, config.suffixes)
+    files = find_files(config.files, config.suffixes, config.out)
     with progress("reading", sum(path.stat().st_size for path, _ in files)) as bar:
         sources = [scan(path, name, bar) for path, name in files]
     total_bytes, total_documents = sum(s.bytes for s in sources), sum(s.documents for s in sources)

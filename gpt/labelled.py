@@ -73,9 +73,14 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             for line, row in read(file, path, columns):
-                yield line, {name: str(row[name]).strip() for name in columns}
+                yield line, {name: whole_characters(str(row[name])).strip() for name in columns}
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text ({error.reason}): save it as UTF-8") from None
+
+
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD for each half of a character: JSON can hold half an emoji, UTF-8 cannot."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def csv_rows(file, path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict]]:

@@ -50,7 +50,8 @@ class Muon(Uncompiled):
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
-    """(n, rows, columns) -> the same with all singular values brought to about 1 (0.7 to 1.2; in bfloat16 to 1.4).
+    """(n, rows, columns) -> the same with all singular values brought to about 1 (0.7 to 1.2; in bfloat16 to 1.4),
+    except those below about 1/500 of the norm, which five steps do not lift so far.
 
     Five steps of a Newton-Schulz iteration: X ← aX + b(XXᵀ)X + c(XXᵀ)²X applies s ← as + bs³ + cs⁵ to every singular
     value. Each is a product PX with P = a + bG + cG², and the next G = XXᵀ is PGP: several steps can be taken among

@@ -70,15 +70,20 @@ def go_on(config: Any, data: dict) -> dict | None:
     state = load_resume(config.out / "resume.pt")
     if not {"config", "data", "step"} <= state.keys():
         raise UserError(f"{config.out / 'resume.pt'} was not written by a run: restore the one that was, or begin anew")
-    before, now = json.loads(state["config"]), config_to_json(config)
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}  # of what is newer than the run
+    before, now = defaults | json.loads(state["config"]), config_to_json(config)
     changed = [
-        f"{key} was {before.get(key)} and is now {now[key]}"
-        for key in now
-        if key not in FREE and before.get(key) != now[key]
+        f"{key} was {before[key]} and is now {now[key]}" for key in now if key not in FREE and before[key] != now[key]
     ]
     if changed:
         raise UserError(f"cannot resume {config.out} with other settings: {'; '.join(changed)}")
-    if json.loads(state["data"]) != data:
+    before = json.loads(state["data"])
+    if before.get("model") != data.get("model"):
+        raise UserError(
+            f"cannot resume {config.out}: {config.model} is no longer the model that it began with; begin anew with "
+            "--overwrite"
+        )
+    if before != data:
         raise UserError(f"cannot resume {config.out} with other data than it was trained on: use the same --data")
     return state
 

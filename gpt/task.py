@@ -48,7 +48,11 @@ def load_task(
     if count and count > len(examples["train"]):
         raise UserError(f"{count} labels are asked for, but there are only {len(examples['train']):,} in training")
     if count and count < len(examples["train"]):
+        known = {example.label for example in examples["train"]}
         examples["train"] = take(examples["train"], count / len(examples["train"]), f"{split_seed} labels", data)[1]
+        lost = known - {example.label for example in examples["train"]}
+        if lost and not regression:
+            raise UserError(f"{count} labels leave no example of {', '.join(sorted(lost)[:10])}: use more of them")
     mean, std = 0.0, 1.0
     if regression:
         labels = ("score",)

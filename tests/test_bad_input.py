@@ -68,7 +68,7 @@ PREPARE = [
     ("book.txt --out new --vocab-size 256", "257"),
     ("book.txt --out new --vocab-size many", "--vocab-size"),
     ("book.txt --out new --tokenizer photos", "holds no vocab.json"),
-    ("book.txt --out new --val-fraction 1.5", "between 0 and 1"),
+    ("book.txt --out new --val-fraction 1.5", "at most 0.5"),
     ("--out new", "no text given"),
     ("book.txt", "--out"),
     ("book.txt --out new --colour red", "--colour"),

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from benchmarks import train as speed
 from benchmarks.contenders import measure, start
 from benchmarks.roofline import matrix_rate, table
+from gpt.errors import UserError
 from gpt.model import GPT, GPTConfig
 
 
@@ -32,6 +34,16 @@ def test_contenders_take_turns_in_processes_of_their_own(tmp_path):
     seconds = measure(contenders, rounds=2, steps=3)
     assert [(tmp_path / name).read_text(encoding="utf-8") for name in "ab"] == ["a" * 9, "b" * 9]
     assert all(value > 0 for value in seconds.values())
+
+
+def build_nothing():
+    raise RuntimeError("no memory for it")
+
+
+def test_a_contender_that_fails_ends_the_benchmark_in_one_line(tmp_path):
+    contenders = {"good": start(build_counter, tmp_path / "a"), "bad": start(build_nothing)}
+    with pytest.raises(UserError, match="the contender 'bad' ended early"):
+        measure(contenders, rounds=2, steps=1)
 
 
 def test_the_model_timed_for_its_loss_is_no_larger_than_its_peers():

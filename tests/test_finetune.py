@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import signal
 
 import pytest
@@ -14,7 +13,7 @@ import finetune as finetune_script
 from finetune import compare, finetune
 from gpt import predict
 from gpt.buckets import Buckets
-from gpt.checkpoint import load_model, load_resume
+from gpt.checkpoint import load_model, load_resume, save_resume
 from gpt.classifier import GPTClassifier, pad
 from gpt.device import pick_machine
 from gpt.errors import UserError
@@ -55,7 +54,7 @@ def stop_after(monkeypatch, step):
 
     def batch(self, at):
         if at == step:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return original(self, at)
 
     monkeypatch.setattr(Buckets, "batch", batch)
@@ -87,6 +86,37 @@ def test_resuming_with_other_settings_data_or_model_is_refused(config, base, tmp
     write_reviews(tmp_path / "other.csv", 100, seed=9)
     with pytest.raises(UserError, match="other data"):
         finetune(dataclasses.replace(config, resume=True, data=tmp_path / "other.csv"))
+    monkeypatch.setattr(finetune_script, "sha256", lambda path: f"of another {path.name}")
+    with pytest.raises(UserError, match=r"no longer the model .* --overwrite"):
+        finetune(dataclasses.replace(config, resume=True))
+
+
+def test_a_run_begun_before_a_setting_existed_goes_on_with_its_default(config, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5)
+        finetune(config)
+    state = load_resume(config.out / "resume.pt")
+    before = json.loads(state["config"])
+    del before["label_smoothing"]
+    save_resume(state | {"config": json.dumps(before)}, config.out / "resume.pt")
+    with pytest.raises(UserError, match=r"label_smoothing was 0\.0 and is now 0\.1"):
+        finetune(dataclasses.replace(config, resume=True, label_smoothing=0.1))
+    assert finetune(dataclasses.replace(config, resume=True))
+
+
+def test_ctrl_c_during_the_test_starts_no_further_run(config, monkeypatch):
+    tell = finetune_script.tell
+    monkeypatch.setattr(finetune_script, "tell", lambda *what: (signal.raise_signal(signal.SIGINT), tell(*what))[1])
+    assert finetune(config) is None
+    assert (config.out / "report.json").is_file()
+
+
+def test_label_counts_that_lose_a_label_are_refused_before_the_first_run(config, tmp_path):
+    rows = "".join(f"text {i},{'rare' if i % 50 == 0 else 'common'}\n" for i in range(400))
+    (tmp_path / "rare.csv").write_text("text,label\n" + rows, encoding="utf-8")
+    with pytest.raises(UserError, match="16 labels leave no example of rare"):
+        finetune(dataclasses.replace(config, data=tmp_path / "rare.csv", label_counts=(16,)))
+    assert not config.out.exists()
 
 
 def test_the_best_weights_are_kept_and_not_the_last(config, monkeypatch):

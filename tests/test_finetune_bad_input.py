@@ -103,7 +103,7 @@ FINETUNE = [
     ("--data good.csv --train lora --lora.targets wte", "wte"),
     ("--data good.csv --keep-adapter", "needs --train lora"),
     ("--data good.csv --train head --compare", "need --train full"),
-    ("--data good.csv --label-counts 100000", "more than the 32 training examples"),
+    ("--data good.csv --label-counts 100000", "there are only 32 in training"),
     ("--data good.csv --epochs 0", "epochs"),
     ("--data good.csv --dropout 1", "dropout"),
     ("--data good.csv --task guess", "--task"),

@@ -94,6 +94,11 @@ def test_a_split_that_is_not_given_has_each_label_in_its_share_and_no_text_twice
     assert read_splits(tmp_path / "data.csv", seed=1) != splits
 
 
+def test_half_a_character_in_json_becomes_the_replacement_character(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "cut \\ud83d off", "label": "x"}\n', encoding="utf-8")
+    assert read_examples(tmp_path / "a.jsonl") == [Example("cut \N{REPLACEMENT CHARACTER} off", "x")]
+
+
 def test_csv_and_jsonl_are_read_alike_whatever_is_in_the_text(tmp_path):
     texts = ['with "quotes", commas', "two\nlines", "猫坐在垫子上", "  spaces around  "]
     with (tmp_path / "a.csv").open("w", encoding="utf-8-sig", newline="") as file:

@@ -31,6 +31,20 @@ def documents(folder, split):
     return [tokenizer.decode(part[part != tokenizer.end_of_text]) for part in parts]
 
 
+def test_half_a_character_in_json_becomes_the_replacement_character(tmp_path):
+    half = '{"text": "cut off \\ud83d here"}\n'  # the first half of an emoji
+    (tmp_path / "texts.jsonl").write_text(half * 400, encoding="utf-8")
+    prepare(PrepareConfig((tmp_path / "texts.jsonl",), tmp_path / "out", 300))
+    assert set(documents(tmp_path / "out", "train")) == {"cut off \N{REPLACEMENT CHARACTER} here"}
+
+
+def test_a_folder_of_texts_may_hold_the_folder_to_write(tmp_path, python_source):
+    (tmp_path / "book.txt").write_text(python_source, encoding="utf-8")
+    once = prepare(PrepareConfig((tmp_path,), tmp_path / "tokens", 300))
+    assert once == prepare(PrepareConfig((tmp_path,), tmp_path / "tokens", 300))
+    assert [source["name"] for source in once["sources"]] == ["book.txt"]
+
+
 @pytest.mark.parametrize("every", [2, 5, 10])
 def test_the_tokenizer_learns_from_training_texts_however_the_corpus_is_sampled(tmp_path, monkeypatch, every):
     words = ["train" if number % 10 else "valid" for number in range(1, 1001)]  # every tenth document is kept apart

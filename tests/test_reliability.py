@@ -49,7 +49,7 @@ def before_step(monkeypatch):
 
 
 def interrupt():
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 
 
 def contents(folder):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -43,7 +42,7 @@ def stop_after(monkeypatch, step):
 
     def batch(self, at):
         if at == step:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return original(self, at)
 
     monkeypatch.setattr(train_script.Dataset, "batch", batch)
