@@ -91,15 +91,18 @@ def documents_of(path: Path) -> Iterator[Document]:
             yield Document(pieces_of(file))
             return
         for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
             try:
                 row = json.loads(line)
                 text, bits = row["text"], row.get("bits")
                 if not isinstance(text, str) or not isinstance(bits, float | int | None):
                     raise TypeError
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 raise UserError(f'{path}, line {number}: expected an object like {{"text": "..."}}') from None
             if text:
-                yield Document(iter([whole_characters(text)]), bits, row.get("world"))
+                world = row.get("world") if row.get("world") in ("en", "zh") else None  # others may use that key too
+                yield Document(iter([whole_characters(text)]), bits, world)
 
 
 def pieces_of(file: TextIO, characters: float = math.inf) -> Iterator[str]:

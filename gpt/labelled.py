@@ -112,7 +112,7 @@ def json_rows(file, path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int,
             row = json.loads(content)
             if not isinstance(row, dict):
                 raise ValueError("no object")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}, line {line}: this is not a JSON object ({error})") from None
         for name in columns:
             if not isinstance(row.get(name), str | int | float):

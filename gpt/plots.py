@@ -1,6 +1,9 @@
-"""Every picture we draw. Each function writes one PNG."""
+"""What all our pictures share, and the picture of a training."""
 
+import functools
 import math
+import sys
+import warnings
 from pathlib import Path
 
 import matplotlib
@@ -16,6 +19,19 @@ MONOSPACE = ["DejaVu Sans Mono", *INSTALLED]
 plt.rcParams["font.family"] = ["DejaVu Sans", *INSTALLED]
 
 INK, TRAIN, VALIDATION, FLOOR = "#222222", "#9db7d5", "#1f4e8c", "#b5442e"
+
+
+def plain(text: str) -> str:
+    """A text of the user's for a picture: without a sign that matplotlib would take for mathematics."""
+    if not INSTALLED and any("\u2e80" <= character <= "\u9fff" for character in text):
+        say_that_no_font_has_chinese()
+    return text.replace("$", r"\$")
+
+
+@functools.cache  # once is enough
+def say_that_no_font_has_chinese() -> None:
+    warnings.filterwarnings("ignore", "Glyph .* missing")  # matplotlib would say it of every character
+    print("no font with Chinese characters is installed (Noto Sans CJK is one): they become boxes", file=sys.stderr)
 
 
 def loss_curve(rows: list[dict], bits_per_nat: float, floor: float | None, title: str, path: Path) -> None:
@@ -58,7 +74,7 @@ def loss_curve(rows: list[dict], bits_per_nat: float, floor: float | None, title
         axes.set_ylim(min(lows) - 0.12 * span, min(lows) + 1.15 * span)
     right = axes.secondary_yaxis("right", functions=(lambda y: y * bits_per_nat, lambda y: y / bits_per_nat))
     right.set_ylabel("bits per byte", color=INK)
-    axes.set(xlabel="step", ylabel="loss, nats per token", title=title)
+    axes.set(xlabel="step", ylabel="loss, nats per token", title=plain(title))
     axes.set_xlim(left=0)
     timed = [row for row in rows if "seconds" in row]
     if timed:

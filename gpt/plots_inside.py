@@ -1,35 +1,21 @@
 """The pictures of a look inside. Each function draws what interpret.py found and writes one PNG."""
 
-import functools
-import sys
-import warnings
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("agg")  # draw to files, also where there is no screen
 import matplotlib.pyplot as plt
 from matplotlib.transforms import IdentityTransform
 from torch import Tensor
 
-from gpt.plots import INK, INSTALLED, MONOSPACE, VALIDATION
+from gpt.plots import INK, MONOSPACE, VALIDATION, plain
 
 DPI = 150
 GREY = (0.92, 0.92, 0.92, 1.0)
 
 
 def label(token: str) -> str:
-    """A token as a label: white space made visible, and no sign that matplotlib would take for mathematics."""
-    if not INSTALLED and any("\u2e80" <= character <= "\u9fff" for character in token):
-        say_that_no_font_has_chinese()
-    token = token.replace("\n", "⏎").replace("\t", "→").replace(" ", "·").replace("$", r"\$")
+    """A token as a label, with white space made visible."""
+    token = plain(token.replace("\n", "⏎").replace("\t", "→").replace(" ", "·"))
     return "".join(character if character.isprintable() else "\ufffd" for character in token)
-
-
-@functools.cache  # once is enough
-def say_that_no_font_has_chinese() -> None:
-    warnings.filterwarnings("ignore", "Glyph .* missing")  # matplotlib would say it of every character
-    print("no font with Chinese characters is installed (Noto Sans CJK is one): they become boxes", file=sys.stderr)
 
 
 def ink_on(colour: tuple[float, float, float, float]) -> str:

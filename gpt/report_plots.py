@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("agg")  # draw to files, also where there is no screen
 import matplotlib.pyplot as plt
 
-INK, TRAIN, VALIDATION, OTHER = "#222222", "#9db7d5", "#1f4e8c", "#b5442e"
+from gpt.plots import FLOOR as OTHER
+from gpt.plots import INK, TRAIN, VALIDATION, plain
 
 
 def confusion(counts: list[list[int]], labels: tuple[str, ...], accuracy: float, path: Path) -> None:
@@ -22,8 +20,9 @@ def confusion(counts: list[list[int]], labels: tuple[str, ...], accuracy: float,
             color = "white" if shares[i][j] > 0.5 else INK
             text = f"{count:,}\n{shares[i][j]:.0%}" if n <= 10 else f"{count}"
             axes.text(j, i, text, ha="center", va="center", color=color, fontsize=11 if n <= 5 else 8)
-    axes.set_xticks(range(n), labels, rotation=0 if n <= 4 else 45)
-    axes.set_yticks(range(n), labels)
+    names = [plain(label) for label in labels]
+    axes.set_xticks(range(n), names, rotation=0 if n <= 4 else 45)
+    axes.set_yticks(range(n), names)
     axes.set(xlabel="the model's answer", ylabel="the truth", title=f"test accuracy {accuracy:.1%}")
     figure.savefig(path)
     plt.close(figure)
@@ -37,7 +36,7 @@ def learning_curve(rows: list[dict], best_step: int, title: str, path: Path) -> 
     top.plot(steps, [row["train_loss"] for row in rows], color=TRAIN, linewidth=2, marker="o", ms=4, label="training")
     top.plot(steps, [row["val_loss"] for row in rows], color=VALIDATION, linewidth=2, marker="o", ms=4,
              label="validation")  # fmt: skip
-    top.set(ylabel="loss on the labels", title=title)
+    top.set(ylabel="loss on the labels", title=plain(title))
     top.set_ylim(bottom=0)
     top.legend(frameon=False)
     scores = [row[name] for row in rows]

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 import finetune as finetune_script
 from finetune import compare, finetune
-from gpt import predict
+from gpt import predict, report_plots
 from gpt.buckets import Buckets
 from gpt.checkpoint import load_model, load_resume, save_resume
 from gpt.classifier import GPTClassifier, pad
@@ -102,6 +102,11 @@ def test_a_run_begun_before_a_setting_existed_goes_on_with_its_default(config, m
     with pytest.raises(UserError, match=r"label_smoothing was 0\.0 and is now 0\.1"):
         finetune(dataclasses.replace(config, resume=True, label_smoothing=0.1))
     assert finetune(dataclasses.replace(config, resume=True))
+
+
+def test_labels_that_look_like_mathematics_can_be_drawn(tmp_path):
+    report_plots.confusion([[1, 0], [0, 1]], ("$5_{$", "100%"), 1.0, tmp_path / "confusion.png")
+    assert (tmp_path / "confusion.png").is_file()
 
 
 def test_ctrl_c_during_the_test_starts_no_further_run(config, monkeypatch):

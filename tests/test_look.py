@@ -7,7 +7,7 @@ import torch
 from matplotlib.image import imread
 
 import look
-from gpt import plots_inside
+from gpt import plots, plots_inside
 from gpt.checkpoint import save_model
 from gpt.classifier import GPTClassifier, save_classifier
 from gpt.errors import UserError
@@ -68,8 +68,8 @@ def test_part_of_a_character_is_shown_as_its_bytes_and_a_missing_font_said_once(
 ):
     flags = ("--text", "the 猫", "--out", tmp_path / "x.png", "--model", folder)
     assert "'<e7>'" in run(monkeypatch, capsys, "surprise", *flags)
-    monkeypatch.setattr(plots_inside, "INSTALLED", [])
-    plots_inside.say_that_no_font_has_chinese.cache_clear()
+    monkeypatch.setattr(plots, "INSTALLED", [])
+    plots.say_that_no_font_has_chinese.cache_clear()
     plots_inside.coloured_text(["猫", "犬"], [None, 1.0], (0, 12), "YlOrRd", "bits", "title", tmp_path / "x.png")
     assert capsys.readouterr().err.count("no font") == 1
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]

@@ -38,6 +38,19 @@ def test_half_a_character_in_json_becomes_the_replacement_character(tmp_path):
     assert set(documents(tmp_path / "out", "train")) == {"cut off \N{REPLACEMENT CHARACTER} here"}
 
 
+def test_other_peoples_jsonl_may_have_empty_lines_and_keys_that_we_use(tmp_path):
+    lines = [json.dumps({"text": f"Hello there, my {i} friends.", "world": ["fr"]}) + "\n\n" for i in range(400)]
+    (tmp_path / "texts.jsonl").write_text("".join(lines), encoding="utf-8")
+    meta = prepare(PrepareConfig((tmp_path / "texts.jsonl",), tmp_path / "out", 280))
+    assert meta["world"] is None and meta["train_documents"] == 360
+
+
+def test_json_nested_too_deeply_is_one_line(tmp_path):
+    (tmp_path / "texts.jsonl").write_text('{"text": "a"}\n' + "[" * 100_000, encoding="utf-8")
+    with pytest.raises(UserError, match="line 2: expected an object"):
+        prepare(PrepareConfig((tmp_path / "texts.jsonl",), tmp_path / "out", 280))
+
+
 def test_a_folder_of_texts_may_hold_the_folder_to_write(tmp_path, python_source):
     (tmp_path / "book.txt").write_text(python_source, encoding="utf-8")
     once = prepare(PrepareConfig((tmp_path,), tmp_path / "tokens", 300))
