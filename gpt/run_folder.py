@@ -44,6 +44,8 @@ def begin(config: Any) -> None:
     """Make `config.out` ready for a new run. Raises UserError rather than write over an older one."""
     if config.out.exists() and not config.out.is_dir():
         raise UserError(f"{config.out} is a file: --out names a folder to write")
+    if (config.out / "meta.json").exists():  # with a tokenizer in it, which --overwrite would remove
+        raise UserError(f"{config.out} is a tokens folder: --out names another one, for the run")
     # resume.pt goes first: nobody shall go on with a run that is half removed.
     present = [name for name in (*RUN_FILES, *MODEL_FILES, *FINETUNE_FILES) if (config.out / name).exists()]
     if present and not config.overwrite and not was_killed_at_once(config.out):

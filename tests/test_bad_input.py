@@ -90,6 +90,8 @@ TRAIN = [
     ("tiny --data tokens --learning-rate -1", "learning_rate"),
     ("tiny --data tokens --device abacus", "abacus"),
     ("tiny --data tokens --out model", "already holds a run"),
+    ("tiny --data tokens --out tokens --overwrite", "tokens is a tokens folder"),
+    ("tiny --data tokens --weight-decay nan", "weight_decay"),
     ("tiny --data tokens --out new --resume", "nothing to resume"),
     ("tiny --data tokens --out damaged_run --resume", "resume.pt cannot be read"),
     ("tiny --data tokens --out book.txt", "book.txt"),
