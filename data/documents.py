@@ -11,6 +11,7 @@ from typing import NamedTuple, TextIO
 
 from tqdm import tqdm
 
+from data.world.story import LANGUAGES
 from gpt.errors import UserError
 from gpt.labelled import read_rows, whole_characters
 
@@ -101,7 +102,7 @@ def documents_of(path: Path) -> Iterator[Document]:
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 raise UserError(f'{path}, line {number}: expected an object like {{"text": "..."}}') from None
             if text:
-                world = row.get("world") if row.get("world") in ("en", "zh") else None  # others may use that key too
+                world = row.get("world") if row.get("world") in list(LANGUAGES) else None  # others may use that key too
                 yield Document(iter([whole_characters(text)]), bits, world)
 
 

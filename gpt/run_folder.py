@@ -79,13 +79,13 @@ def go_on(config: Any, data: dict) -> dict | None:
     ]
     if changed:
         raise UserError(f"cannot resume {config.out} with other settings: {'; '.join(changed)}")
-    before = json.loads(state["data"])
-    if before.get("model") != data.get("model"):
+    data_before = json.loads(state["data"])
+    if data_before.get("model") != data.get("model"):
         raise UserError(
             f"cannot resume {config.out}: {config.model} is no longer the model that it began with; begin anew with "
             "--overwrite"
         )
-    if before != data:
+    if data_before != data:
         raise UserError(f"cannot resume {config.out} with other data than it was trained on: use the same --data")
     return state
 
