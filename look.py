@@ -18,7 +18,7 @@ import tyro
 from tyro.conf import arg
 
 from gpt.errors import UserError, parse, run_main
-from gpt.look_input import Folder, Picture, Text, load, read, show
+from gpt.look_input import Folder, Picture, Text, check_picture, load, read, show
 from gpt.look_weights import embeddings, neighbours, places, sizes
 
 
@@ -198,7 +198,14 @@ COMMANDS = {
 
 def later(command: Callable) -> Callable:
     """The command with its flags filled in, to be run once they are all understood."""
-    return functools.wraps(command)(lambda **flags: functools.partial(command, **flags))
+
+    @functools.wraps(command)
+    def filled_in(**flags) -> Callable:
+        if "out" in flags:
+            check_picture(flags["out"])
+        return functools.partial(command, **flags)
+
+    return filled_in
 
 
 def main() -> None:

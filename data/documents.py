@@ -34,9 +34,10 @@ def find_files(paths: tuple[Path, ...], suffixes: tuple[str, ...], out: Path) ->
     """Each file to read with the name to remember it by, in an order that is the same everywhere. What lies in `out`,
     the folder to write, is not read: it may lie within a folder of texts, and holds a merges.txt the second time."""
     found = []
+    endings = {suffix.lower() for suffix in suffixes}
     for path in paths:
         if path.is_dir():
-            inside = sorted((p.relative_to(path).as_posix(), p) for p in path.rglob("*") if p.suffix in suffixes)
+            inside = sorted((p.relative_to(path).as_posix(), p) for p in path.rglob("*") if p.suffix.lower() in endings)
             inside = [(name, p) for name, p in inside if out.resolve() not in p.resolve().parents]
             found += [(p, name) for name, p in inside if p.is_file() and p.stat().st_size > 0]
             if not inside:
@@ -68,7 +69,7 @@ def scan(path: Path, name: str, bar: tqdm) -> Source:
             bar.update(len(data))
     if waiting := len(decoder.getstate()[0]):
         raise not_utf8(path, size - waiting)
-    documents = sum(1 for _ in documents_of(path)) if path.suffix in (".jsonl", ".csv") else 1
+    documents = sum(1 for _ in documents_of(path)) if path.suffix.lower() in (".jsonl", ".csv") else 1
     return Source(path, name, size, characters, documents, digest.hexdigest())
 
 
@@ -84,11 +85,11 @@ class Document(NamedTuple):
 
 def documents_of(path: Path) -> Iterator[Document]:
     """The documents of a file, one after the other."""
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         yield from (Document(iter([row["text"]])) for _, row in read_rows(path, ("text",)) if row["text"])
         return
     with path.open(encoding="utf-8-sig", newline="") as file:  # "-sig" drops the mark some editors put first
-        if path.suffix != ".jsonl":
+        if path.suffix.lower() != ".jsonl":
             yield Document(pieces_of(file))
             return
         for number, line in enumerate(file, start=1):

@@ -46,6 +46,8 @@ class PrepareConfig:
     """share kept for validation: whole documents where there are several, else the end of the text"""
     suffixes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SUFFIX ...")] = (".txt", ".md", ".jsonl")
     """which files of a folder to take"""
+    overwrite: bool = False
+    """replace a corpus of other texts in the folder to write"""
 
 
 class SplitWriter:
@@ -85,8 +87,11 @@ def prepare(config: PrepareConfig) -> dict:
     files = find_files(config.files, config.suffixes, config.out)
     with progress("reading", sum(path.stat().st_size for path, _ in files)) as bar:
         sources = [scan(path, name, bar) for path, name in files]
+    described = [{"name": s.name, "bytes": s.bytes, "sha256": s.sha256} for s in sources]
+    if not config.overwrite:
+        check_corpus(config.out, described)
     total_bytes, total_documents = sum(s.bytes for s in sources), sum(s.documents for s in sources)
-    if total_documents == 0 or (total_documents == 1 and sources[0].path.suffix in (".jsonl", ".csv")):
+    if total_documents == 0 or (total_documents == 1 and sources[0].path.suffix.lower() in (".jsonl", ".csv")):
         raise UserError(f"{sources[0].path} holds {total_documents} documents: at least 2 are needed to keep one apart")
     # Every `stride`-th document is for validation; of a single one, what lies behind `head` characters.
     stride = max(2, min(round(1 / config.val_fraction), total_documents))
@@ -151,7 +156,7 @@ def prepare(config: PrepareConfig) -> dict:
             # Known where we wrote the world that the texts tell of; nobody knows it for what people wrote.
             "entropy_bits_per_byte": None if val.bits is None else val.bits / val.bytes,
             "world": (train.worlds | val.worlds).pop() if len(train.worlds | val.worlds) == 1 else None,
-            "sources": [{"name": s.name, "bytes": s.bytes, "sha256": s.sha256} for s in sources],
+            "sources": described,
         }
         tokenizer.save(temporary)
         with (temporary / "meta.json").open("w", encoding="utf-8", newline="\n") as file:
@@ -173,6 +178,19 @@ def check_output(out: Path) -> None:
         foreign = sorted(p.name for p in out.iterdir() if p.name not in OUR_FILES and ".prepare-" not in p.name)
         if foreign:
             raise UserError(f"{out} already holds something else ({foreign[0]}): give --out a folder of its own")
+
+
+def check_corpus(out: Path, sources: list[dict]) -> None:
+    """Raises UserError where `out` holds a corpus of other texts: they may not be at hand any more."""
+    try:
+        before = json.loads((out / "meta.json").read_text(encoding="utf-8"))["sources"]
+        names = ", ".join(source["name"] for source in before[:3])
+    except (OSError, ValueError, KeyError, TypeError):  # none, or damaged: nobody can train on that
+        return
+    if before != sources:
+        raise UserError(
+            f"{out} holds a corpus of other texts ({names}): choose another --out, or replace it with --overwrite"
+        )
 
 
 def progress(what: str, total_bytes: int) -> tqdm:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
@@ -9,6 +10,7 @@ from typing import NoReturn, TypeVar
 from tqdm import tqdm
 
 T = TypeVar("T")
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
 
 
 class UserError(ValueError):
@@ -34,14 +36,15 @@ def parse(parser: Callable[[], T]) -> T:
         said = [line for line in lines[1:] if line]  # lines[0] is the title of the box
         hints = ("Argument helptext", "For full helptext", "Perhaps you meant", "Similar options")
         end = next((i for i, line in enumerate(said) if line.startswith(hints)), len(said))
-        raise UserError(f"{' '.join(said[:end])} (--help explains)") from None
+        message = re.sub(r"^Error parsing \w[\w.-]*: ", "", " ".join(said[:end]))  # a name of the parser's, no flag
+        raise UserError(f"{message} (--help explains)") from None
 
 
 def run_main(main: Callable[[], None]) -> None:
     """Run a script's main(): what the user can put right ends in one line, a bug in its traceback."""
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
+    for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "replace"), (sys.stderr, "replace")):
         if isinstance(stream, io.TextIOWrapper):  # Windows would write in its own code page
-            stream.reconfigure(encoding="utf-8")
+            stream.reconfigure(encoding="utf-8", errors=errors)  # a command line may hold bytes that are no character
     try:
         main()
     except UserError as error:
@@ -51,6 +54,12 @@ def run_main(main: Callable[[], None]) -> None:
         sys.exit(0)
     except OSError as error:  # a full disk, a folder without write permission, ...
         fail(f"{error.strerror or error}: {error.filename or 'while reading or writing'}")
+    except (MemoryError, RuntimeError) as error:  # PyTorch says it with a RuntimeError, on a CPU as on a GPU
+        if not isinstance(error, MemoryError) and not any(said in str(error) for said in OUT_OF_MEMORY):
+            raise
+        fail(
+            "there is not enough memory: a smaller model, batch or context needs less, so does --accumulate when training"
+        )
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         sys.exit(130)

@@ -96,9 +96,11 @@ class FinetuneConfig:
         for name in ("warmup", "dropout", "word_dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 0 and less than 1")
-        for name in ("weight_decay", "lm_loss", "seed", "split_seed"):
+        for name in ("weight_decay", "lm_loss", "split_seed"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 0")
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"seed is {self.seed}: it must be a whole number from 0 up")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads is {self.threads}: it must be at least 1")
         if min(self.label_counts, default=2) < 2 or (self.labels is not None and self.labels < 2):

@@ -8,7 +8,6 @@ import csv
 import json
 import math
 import random
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,9 +66,9 @@ def read_examples(path: Path) -> list[Example]:
 
 def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     """Each row of a CSV or JSONL file as (its line, {column: value}). Raises UserError where it is not one."""
-    if path.suffix not in (".csv", ".jsonl"):
+    if path.suffix.lower() not in (".csv", ".jsonl"):
         raise UserError(f"{path} is neither .csv nor .jsonl")
-    read = csv_rows if path.suffix == ".csv" else json_rows
+    read = csv_rows if path.suffix.lower() == ".csv" else json_rows
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             for line, row in read(file, path, columns):
@@ -123,19 +122,15 @@ def json_rows(file, path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int,
 def take(examples: list[Example], share: float, key: str, data: Path) -> tuple[list[Example], list[Example]]:
     """(The rest, `share` of the examples), with each label in both as often as in the whole, as near as it goes.
 
-    Which ones depends on the key and on the examples alone. The order stays as it was.
+    Which ones depends on the key and on the examples alone: they are shuffled, laid out label by label, and taken at
+    equal distances (systematic sampling; Madow and Madow 1944). Both parts keep the order they came in.
     """
-    numbers = defaultdict(list)  # label -> where it is
-    for i, example in enumerate(examples):
-        numbers[example.label].append(i)
-    if len(numbers) > len(examples) * share:  # numbers to estimate, or labels too rare to be shared out
-        numbers = {"": list(range(len(examples)))}
-    taken = set()
-    for label in sorted(numbers):
-        count = round(len(numbers[label]) * share)
-        taken.update(random.Random(f"{key} {label}").sample(numbers[label], count))
-    if not taken or len(taken) == len(examples):
-        raise UserError(f"{data}: {len(examples)} examples are too few to take a validation or test split from")
+    count = round(len(examples) * share)
+    if not 0 < count < len(examples):
+        raise UserError(f"{data} holds too few examples to take a part of them: give more, or the splits themselves")
+    laid_out = random.Random(key).sample(range(len(examples)), len(examples))
+    laid_out.sort(key=lambda i: examples[i].label)
+    taken = {laid_out[int((k + 0.5) * len(examples) / count)] for k in range(count)}
     kept = [example for i, example in enumerate(examples) if i not in taken]
     return kept, [examples[i] for i in sorted(taken)]
 
@@ -150,8 +145,8 @@ def label_names(splits: dict[str, list[Example]]) -> tuple[str, ...]:
         for example in splits[split]:
             if example.label not in names:
                 raise UserError(
-                    f"the {split} split has the label {example.label!r}, which training never had: "
-                    f"training has {', '.join(names[:10])}"
+                    f"the {split} split has the label {example.label!r}, which training never had (it has "
+                    f"{', '.join(names[:10])}): add examples of it, or remove it"
                 )
     return tuple(names)
 

@@ -9,7 +9,15 @@ from gpt.errors import UserError
 
 Folder = Annotated[Path, arg(help="a model folder")]
 Text = Annotated[str, arg(help="the text, or @ and the name of a file with it")]
-Picture = Annotated[Path, arg(help="the picture to write")]
+Picture = Annotated[Path, arg(help="the picture to write, a .png")]
+
+
+def check_picture(path: Path) -> None:
+    """Raises UserError where no picture can be written, before any work is done for it."""
+    if path.suffix.lower() != ".png":
+        raise UserError(f"--out is {path}: the picture is a .png, let its name say so")
+    if not path.parent.is_dir():
+        raise UserError(f"--out is {path}, but there is no folder {path.parent}: make it, or choose another one")
 
 
 def load(folder: Path) -> tuple:

@@ -49,8 +49,10 @@ def answer(folders: tuple[Path, ...], texts: list[str], machine: Machine) -> tup
     """(The labels, what the models say of each text on average): probabilities (texts, labels), or numbers
     (texts, 1) of a regression. Texts longer than a model's context are cut off there.
 
-    Raises UserError if the models do not have the same labels.
+    Raises UserError if there is no model, or if they do not have the same labels.
     """
+    if not folders:
+        raise UserError("--model names no folder: give it one that finetune.py wrote, or several")
     total, labels = torch.zeros(0), ()
     for folder in folders:
         model, tokenizer = load(folder, machine.device), Tokenizer.load(folder)
@@ -73,7 +75,7 @@ def read_texts(config: PredictConfig) -> list[str]:
         raise UserError("give the texts with --text, or a file of them with --file")
     if config.file is None:
         texts = [text.strip() for text in config.text]
-    elif config.file.suffix in (".csv", ".jsonl"):
+    elif config.file.suffix.lower() in (".csv", ".jsonl"):
         rows = list(read_rows(config.file, ("text",)))
         if empty := [line for line, row in rows if not row["text"]]:
             raise UserError(f"{config.file}, line {empty[0]}: the text is empty")

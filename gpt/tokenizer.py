@@ -27,6 +27,8 @@ WORD = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\
 # Training looks at the commonest words until the different ones make 2 MB; what is rarer changes little, but Chinese,
 # whose "words" are whole clauses, has it without end.
 DIFFERENT_WORDS = 2_000_000
+# And a word longer than this many bytes (a genome, a row of a million dashes) at its parts, each of which merges alone.
+LONGEST_WORD = 256
 
 # GPT-2 gives bytes the ids 0-255 in this order: those that print as a character first.
 PRINTABLE = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
@@ -48,10 +50,15 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> list[bytes]:
     word_counts: Counter[str] = Counter()
     for text in texts:
         word_counts.update(regex.findall(WORD, text))
-    words, times, size = [], [], 0  # each different word as its parts, how often it occurs, bytes of all
-    for word, n in word_counts.most_common():
+    short_counts: Counter[bytes] = Counter()
+    for word, n in word_counts.items():
+        data = word.encode()
+        for start in range(0, len(data), LONGEST_WORD):
+            short_counts[data[start : start + LONGEST_WORD]] += n
+    words, times, size = [], [], 0  # each different word as its tokens so far, how often it occurs, bytes of all
+    for data, n in short_counts.most_common():
         if size < DIFFERENT_WORDS:
-            words.append([bytes([byte]) for byte in word.encode()])
+            words.append([bytes([byte]) for byte in data])
             times.append(n)
             size += len(words[-1])
 

@@ -66,8 +66,10 @@ class TrainConfig:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be above 0")
         if not 0 <= self.warmup_steps < self.max_steps:
             raise UserError(f"warmup_steps is {self.warmup_steps}: it must be less than max_steps, {self.max_steps}")
-        if self.seed < 0 or not 0 <= self.weight_decay < math.inf:
-            raise UserError("seed and weight_decay must be at least 0")
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"seed is {self.seed}: it must be a whole number from 0 up")
+        if not 0 <= self.weight_decay < math.inf:
+            raise UserError(f"weight_decay is {self.weight_decay}: it must be at least 0")
         if self.init is not None and self.init.resolve() == self.out.resolve():
             raise UserError(f"--out {self.out} is the folder of the model to begin with: choose another one")
         if self.threads is not None and self.threads < 1:

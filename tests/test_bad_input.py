@@ -72,6 +72,7 @@ PREPARE = [
     ("--out new", "no text given"),
     ("book.txt", "--out"),
     ("book.txt --out new --colour red", "--colour"),
+    ("book.txt --out tokens", "tokens holds a corpus of other texts (text.jsonl)"),
 ]
 TRAIN = [
     ("", "tiny"),
@@ -81,7 +82,7 @@ TRAIN = [
     ("tiny --data cut_tokens", "cut_tokens"),
     ("tiny --data strange_tokens", "token 65535"),
     ("tiny --data tokens --model.context-length 100000", "smaller --model.context-length"),
-    ("tiny --data tokens --model.n-head 3", "not a multiple of n_head 3"),
+    ("tiny --data tokens --model.n-head 3", "error: n_embd 128 is not a multiple of n_head 3"),
     ("tiny --data tokens --model.n-layer 0", "n_layer"),
     ("tiny --data tokens --batch-size 10 --accumulate 3", "equal parts"),
     ("tiny --data tokens --max-steps 0", "max_steps"),
@@ -92,6 +93,8 @@ TRAIN = [
     ("tiny --data tokens --out model", "already holds a run"),
     ("tiny --data tokens --out tokens --overwrite", "tokens is a tokens folder"),
     ("tiny --data tokens --weight-decay nan", "weight_decay"),
+    ("tiny --data tokens --seed 99999999999999999999", "error: seed is 99999999999999999999"),
+    ("tiny --data tokens --model.n-embd 1000000000000", "not enough memory"),
     ("tiny --data tokens --out new --resume", "nothing to resume"),
     ("tiny --data tokens --out damaged_run --resume", "resume.pt cannot be read"),
     ("tiny --data tokens --out book.txt", "book.txt"),
@@ -163,6 +166,17 @@ def test_a_folder_without_write_permission_is_one_line(folder, monkeypatch, caps
         run_main(data.prepare.main)
     assert exit_.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a command line holds characters, not bytes")
+def test_bytes_that_are_no_character_are_shown_as_such_and_continued(folder):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, ROOT / "sample.py", "--model", "model", "--max-new-tokens", "3", "--prompt", b"caf\xe9 is"],
+        capture_output=True, env=environment, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(b"caf? is")
 
 
 def test_standard_input_that_is_not_utf8_is_one_line(folder):

@@ -94,6 +94,22 @@ def test_a_split_that_is_not_given_has_each_label_in_its_share_and_no_text_twice
     assert read_splits(tmp_path / "data.csv", seed=1) != splits
 
 
+def test_many_labels_of_few_examples_each_are_shared_out_too(tmp_path):
+    rows = [Example(f"text {i}", f"label {i % 10}") for i in range(50)]
+    kept, taken = take(rows, 0.2, "key", tmp_path)
+    assert [len({example.label for example in part}) for part in (kept, taken)] == [10, 10]
+    assert len(taken) == 10
+    kept, taken = take(rows, 0.1, "key", tmp_path)
+    assert len({example.label for example in taken}) == 5 == len(taken)
+    assert len({example.label for example in kept}) == 10
+
+
+def test_a_part_of_the_examples_has_the_size_that_was_asked_for(tmp_path):
+    rows = [Example(f"text {i}", "abc"[i % 3]) for i in range(8_000)]
+    for count in (125, 500, 2_000, 7_999):
+        assert len(take(rows, count / 8_000, "key", tmp_path)[1]) == count
+
+
 def test_half_a_character_in_json_becomes_the_replacement_character(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "cut \\ud83d off", "label": "x"}\n', encoding="utf-8")
     assert read_examples(tmp_path / "a.jsonl") == [Example("cut \N{REPLACEMENT CHARACTER} off", "x")]
@@ -115,6 +131,12 @@ def test_texts_longer_than_the_context_are_cut_and_counted(config, tmp_path):
         csv.writer(file).writerows([["text", "label"], *rows])
     report = finetune(dataclasses.replace(config, data=tmp_path / "long.csv", min_steps=2, epochs=0.1))
     assert sum(report["truncated"].values()) == 7
+
+
+def test_an_accuracy_of_100_percent_is_as_sure_as_the_examples_are_many():
+    assert finetune_report.interval_of_accuracy(np.ones(1, bool)) == [0.0, 1.0]
+    assert finetune_report.interval_of_accuracy(np.ones(1000, bool)) == [0.997, 1.0]
+    assert finetune_report.interval_of_accuracy(np.zeros(300, bool)) == [0.0, 0.01]
 
 
 def test_measures_are_those_of_the_definitions():

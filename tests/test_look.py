@@ -106,6 +106,8 @@ def test_sizes_of_the_family_and_of_a_folder(monkeypatch, capsys, folder):
         ("surprise", ("--text", "t"), "too short"),
         ("lens", ("--text", "x" * 40), "at most 24"),
         ("surprise", ("--text", "@/nowhere"), "nowhere"),
+        ("surprise", ("--text", TEXT, "--out", "x.jpg"), "the picture is a .png"),
+        ("surprise", ("--text", TEXT, "--out", "nowhere/x.png"), "there is no folder nowhere"),
     ],
 )
 def test_what_cannot_be_looked_at_is_refused(monkeypatch, capsys, folder, command, flags, message):

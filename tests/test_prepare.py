@@ -1,5 +1,6 @@
 """From text to a tokens folder: nothing lost, nothing mixed, whatever the size of the files."""
 
+import dataclasses
 import json
 import random
 import subprocess
@@ -172,8 +173,31 @@ def test_a_failed_run_leaves_an_older_folder_as_it_was(tmp_path, corpus):
     prepare(PrepareConfig((tmp_path / "good.txt",), tmp_path / "out", 257))
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     with pytest.raises(UserError, match="too small"):
-        prepare(PrepareConfig((tmp_path / "short.txt",), tmp_path / "out", 257))
+        prepare(PrepareConfig((tmp_path / "short.txt",), tmp_path / "out", 257, overwrite=True))
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_a_corpus_of_other_texts_is_replaced_only_when_asked(tmp_path):
+    for name in ("one.txt", "other.txt"):
+        (tmp_path / name).write_text(f"{name} {CHINESE}" * 50, encoding="utf-8")
+    one, other = (PrepareConfig((tmp_path / f"{name}.txt",), tmp_path / "out", 257) for name in ("one", "other"))
+    meta = prepare(one)
+    with pytest.raises(UserError, match=r"holds a corpus of other texts \(one.txt\)"):
+        prepare(other)
+    assert prepare(one) == prepare(dataclasses.replace(one, vocab_size=270)) | meta  # the same texts
+    assert prepare(dataclasses.replace(other, overwrite=True))["sources"][0]["name"] == "other.txt"
+    (tmp_path / "out/meta.json").write_text("damaged", encoding="utf-8")
+    assert prepare(one) == meta
+
+
+def test_endings_in_capitals_are_endings_too(tmp_path):
+    (tmp_path / "in").mkdir()
+    rows = "".join(f'"some text, number {i}",a\n' for i in range(100))
+    (tmp_path / "in/TEXTS.CSV").write_text("text,label\n" + rows, encoding="utf-8")
+    (tmp_path / "in/BOOK.TXT").write_text(CHINESE * 50, encoding="utf-8")
+    assert prepare(PrepareConfig((tmp_path / "in/TEXTS.CSV",), tmp_path / "csv", 257))["train_documents"] == 90
+    config = PrepareConfig((tmp_path / "in",), tmp_path / "all", 257, suffixes=(".txt", ".csv"))
+    assert prepare(config)["train_documents"] == 91
 
 
 def test_the_command_prints_what_it_wrote(tmp_path, python_source):

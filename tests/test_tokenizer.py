@@ -123,6 +123,14 @@ def test_a_text_without_repetition_gives_a_smaller_vocabulary_than_asked_for():
     assert Tokenizer.train(["abcdefg"], 1000).vocab_size == 257
 
 
+def test_words_without_end_are_trained_on_in_parts():
+    genome = "".join(random.Random(0).choices("acgt", k=50_000))
+    tokens = train_bpe([genome, " " * 1_000_000, "-" * 1_000_000], 270)
+    assert set(tokens) >= {b"  ", b"--", b"    ", b"----"}
+    parts = [genome[i : i + 256] for i in range(0, len(genome), 256)]
+    assert train_bpe([genome], 262) == train_bpe([f"{part}\n" for part in parts], 262)
+
+
 def test_merge_joins_from_the_left():
     assert merge([b"a"] * 5, b"aa") == [b"aa", b"aa", b"a"]
     assert merge([b"ab", b"c", b"a", b"bc"], b"abc") == [b"abc", b"abc"]
