@@ -43,7 +43,8 @@ def evaluate(model: GPTClassifier, task: Task, machine: Machine) -> dict[str, fl
     logits, targets = classify(model, task.tokens["val"], machine), task.targets["val"]
     loss = loss_on_labels(logits, targets, None, 0.0).mean().item()
     if model.is_regression:
-        return {"val_loss": loss, "val_r2": 1 - loss / targets.var(correction=0).clamp(min=1e-12).item()}
+        variance = targets.var(correction=0).item() or 1.0  # a single one has none: training's, which is 1 here
+        return {"val_loss": loss, "val_r2": 1 - loss / variance}
     return {"val_loss": loss, "val_accuracy": (logits.argmax(1) == targets).float().mean().item()}
 
 

@@ -86,7 +86,8 @@ def in_units(model: GPTClassifier, mean: float, std: float) -> GPTClassifier:
     model = copy.deepcopy(model)
     with torch.no_grad():
         model.score.weight *= std
-        direction = model.score.weight[0] / model.score.weight[0].square().sum()  # its answer is 1
+        weight = model.score.weight[0].double()  # in float32 the square of a small one would be 0
+        direction = weight / weight.square().sum()  # its answer is 1
         model.transformer.ln_f.bias += mean * direction
     return model
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from gpt.errors import UserError
 
 TAKEN = 0.1  # the share of the training examples that makes a split which is not given
+LARGEST = 1e30  # a label of a regression, and 1 / the least difference: a model's weights are float32
 csv.field_size_limit(1 << 30)  # a whole book may stand in one field
 
 
@@ -152,8 +153,8 @@ def label_names(splits: dict[str, list[Example]]) -> tuple[str, ...]:
 
 
 def label_numbers(splits: dict[str, list[Example]]) -> dict[str, list[float]]:
-    """For regression: the labels of each split as numbers. Raises UserError for one that is not a number, or if
-    all of training's are the same."""
+    """For regression: the labels of each split as numbers. Raises UserError for one that is not a number or too large
+    a one, or if all of training's are the same."""
     numbers = {}
     for split, examples in splits.items():
         numbers[split] = []
@@ -167,6 +168,10 @@ def label_numbers(splits: dict[str, list[Example]]) -> dict[str, list[float]]:
                     f"the {split} split has the label {example.label!r}, which is no number: "
                     "leave --task regression out, or put it right"
                 ) from None
+        if (largest := max(map(abs, numbers[split]))) > LARGEST:
+            raise UserError(f"the {split} split has the label {largest}, which weights cannot hold: use another unit")
     if len(set(numbers["train"])) < 2:
         raise UserError(f"all training examples are labelled {numbers['train'][0]}: there is nothing to tell apart")
+    if (spread := max(numbers["train"]) - min(numbers["train"])) < 1 / LARGEST:
+        raise UserError(f"the training labels differ by {spread}, which weights cannot hold: use another unit")
     return numbers

@@ -164,6 +164,13 @@ def test_a_regression_answers_in_the_users_units_here_and_in_transformers(tokeni
         torch.testing.assert_close(theirs, expected, atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("unit", [1e-28, 1e28])
+def test_a_regression_answers_in_units_far_from_1(unit):
+    model, texts = random_classifier("rotary", labels=("score",)), random_texts([4, 20, 9])
+    scaled = classify(in_units(model, mean=7 * unit, std=2 * unit), texts, CPU)
+    torch.testing.assert_close(scaled / unit, 7 + 2 * classify(model, texts, CPU), atol=1e-3, rtol=0)
+
+
 def test_a_language_model_is_not_taken_for_a_classifier_nor_the_reverse(classifier, model, tokenizer, tmp_path):
     save_model(model, tokenizer, tmp_path / "language")
     save_classifier(classifier, tokenizer, tmp_path / "labels")

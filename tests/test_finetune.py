@@ -204,6 +204,15 @@ def test_a_regression_estimates_numbers_in_their_own_units(config, tmp_path):
     assert 100 < answers[0, 0] < 145 < answers[1, 0] < 200
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_regression_on_a_dozen_examples_warns_of_nothing(config, tmp_path):
+    rows = "".join(f"it was {'great ' * (i % 4)}{i},{i}\n" for i in range(12))
+    (tmp_path / "few.csv").write_text("text,label\n" + rows, encoding="utf-8")
+    report = finetune(dataclasses.replace(config, task="regression", data=tmp_path / "few.csv", min_steps=4))
+    assert report["examples"] == {"train": 10, "val": 1, "test": 1}
+    assert all(abs(row["val_r2"]) < 1e3 for row in read_metrics(config.out))
+
+
 def test_comparing_trains_from_random_weights_too_and_draws_the_curve(config):
     config = dataclasses.replace(config, label_counts=(20,), min_steps=10)
     compare(config, finetune(config))
