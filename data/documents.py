@@ -2,6 +2,7 @@
 
 import codecs
 import hashlib
+import io
 import json
 import math
 from collections.abc import Iterator
@@ -105,6 +106,19 @@ def documents_of(path: Path) -> Iterator[Document]:
             if text:
                 world = row.get("world") if row.get("world") in list(LANGUAGES) else None  # others may use that key too
                 yield Document(iter([whole_characters(text)]), bits, world)
+
+
+def cut_documents_of(source: Source, share: float) -> Iterator[tuple[Document, Document]]:
+    """The documents of a file, each as two: its beginning, to be read first, and the last `share` of its characters."""
+    if source.path.suffix.lower() not in (".jsonl", ".csv"):
+        with source.path.open(encoding="utf-8-sig", newline="") as file:
+            yield Document(pieces_of(file, int(source.characters * (1 - share)))), Document(pieces_of(file))
+        return
+    for document in documents_of(source.path):
+        text = "".join(document.pieces)
+        file = io.StringIO(text)
+        beginning, end = pieces_of(file, int(len(text) * (1 - share))), pieces_of(file)
+        yield Document(beginning, world=document.world), Document(end, world=document.world)
 
 
 def pieces_of(file: TextIO, characters: float = math.inf) -> Iterator[str]:

@@ -23,7 +23,7 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
-from data.documents import Document, documents_of, find_files, pieces_of, scan
+from data.documents import Document, cut_documents_of, documents_of, find_files, scan
 from gpt.errors import UserError, parse, run_main
 from gpt.tokenizer import Tokenizer
 
@@ -43,7 +43,7 @@ class PrepareConfig:
     tokenizer: Path | None = None
     """use the tokenizer in this folder (of tokens or of a model) instead of training one"""
     val_fraction: float = 0.1
-    """share kept for validation: whole documents where there are several, else the end of the text"""
+    """share kept for validation: whole documents where there are enough of them, else the end of each"""
     suffixes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SUFFIX ...")] = (".txt", ".md", ".jsonl")
     """which files of a folder to take"""
     overwrite: bool = False
@@ -91,21 +91,19 @@ def prepare(config: PrepareConfig) -> dict:
     if not config.overwrite:
         check_corpus(config.out, described)
     total_bytes, total_documents = sum(s.bytes for s in sources), sum(s.documents for s in sources)
-    if total_documents == 0 or (total_documents == 1 and sources[0].path.suffix.lower() in (".jsonl", ".csv")):
-        raise UserError(f"{sources[0].path} holds {total_documents} documents: at least 2 are needed to keep one apart")
-    # Every `stride`-th document is for validation; of a single one, what lies behind `head` characters.
-    stride = max(2, min(round(1 / config.val_fraction), total_documents))
-    head = int(sources[0].characters * (1 - config.val_fraction))
+    if total_documents == 0:
+        raise UserError(f"{sources[0].path} holds no text: there is nothing to learn from")
+    stride = round(1 / config.val_fraction)  # every stride-th document is for validation
 
     def splits() -> Iterator[tuple[str, Document]]:
-        """Every document, or part of the only one, with the split it belongs to."""
-        if total_documents == 1:
-            with sources[0].path.open(encoding="utf-8-sig", newline="") as file:
-                yield "train", Document(pieces_of(file, head))
-                yield "val", Document(pieces_of(file))
-            return
+        """Every document with the split it belongs to; where they are few, the end of each belongs to validation."""
         number = 0
         for source in sources:
+            if total_documents < stride:
+                for beginning, end in cut_documents_of(source, config.val_fraction):
+                    yield "train", beginning
+                    yield "val", end
+                continue
             for document in documents_of(source.path):
                 number += 1
                 yield ("val" if number % stride == 0 else "train"), document

@@ -61,7 +61,7 @@ PREPARE = [
     ("cut.txt --out new", "cut.txt is not UTF-8 text: see byte 9"),
     ("short.txt --out new", "too small"),
     ("list.jsonl --out new", "line 2"),
-    ("one.jsonl --out new", "at least 2"),
+    ("one.jsonl --out new", "too small"),
     ("photos --out new", "no file that ends in"),
     ("book.txt --out diary", "already holds something else (monday.doc)"),
     ("book.txt --out book.txt", "is a file"),

@@ -95,8 +95,7 @@ def test_a_folder_is_read_in_the_order_of_its_names_and_empty_files_are_passed_o
         (tmp_path / "in" / name).write_text("" if name == "empty.txt" else f"{name} " * 40, encoding="utf-8")
     meta = prepare(PrepareConfig((tmp_path / "in",), tmp_path / "out", 257))
     assert [source["name"] for source in meta["sources"]] == ["a/one.txt", "b/two.txt", "c.md"]
-    assert documents(tmp_path / "out", "train") == ["a/one.txt " * 40, "b/two.txt " * 40]
-    assert documents(tmp_path / "out", "val") == ["c.md " * 40]
+    assert [text.split()[0] for text in documents(tmp_path / "out", "train")] == ["a/one.txt", "b/two.txt", "c.md"]
 
 
 def test_the_same_text_gives_the_same_folder_byte_for_byte(tmp_path, python_source):
@@ -175,6 +174,19 @@ def test_a_failed_run_leaves_an_older_folder_as_it_was(tmp_path, corpus):
     with pytest.raises(UserError, match="too small"):
         prepare(PrepareConfig((tmp_path / "short.txt",), tmp_path / "out", 257, overwrite=True))
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_of_few_documents_the_end_of_each_is_for_validation(tmp_path):
+    (tmp_path / "in").mkdir()
+    long, short = CHINESE * 300, "A small text. " * 40
+    (tmp_path / "in/a.txt").write_text(short, encoding="utf-8")
+    (tmp_path / "in/b.txt").write_text(long, encoding="utf-8")
+    (tmp_path / "in/c.jsonl").write_text(json.dumps({"text": long + "end", "bits": 9.0}) + "\n", encoding="utf-8")
+    meta = prepare(PrepareConfig((tmp_path / "in",), tmp_path / "out", 300))
+    assert meta["train_documents"] == meta["val_documents"] == 3 and meta["entropy_bits_per_byte"] is None
+    train, val = documents(tmp_path / "out", "train"), documents(tmp_path / "out", "val")
+    assert [beginning + end for beginning, end in zip(train, val, strict=True)] == [short, long, long + "end"]
+    assert all(0.08 < len(end) / len(beginning + end) < 0.12 for beginning, end in zip(train, val, strict=True))
 
 
 def test_a_corpus_of_other_texts_is_replaced_only_when_asked(tmp_path):
