@@ -72,6 +72,7 @@ def finetune(config: FinetuneConfig) -> dict | None:
     if config.threads:
         torch.set_num_threads(config.threads)
     pretrained, tokenizer = load_model(config.model), Tokenizer.load(config.model)
+    tokenizer.add_bos_token = True  # every text begins in the same way, whatever the model was pretrained on
     T, is_regression = pretrained.config.context_length, config.task == "regression"
     task = load_task(config.data, is_regression, config.labels, config.split_seed, tokenizer, T)
     for count in config.label_counts:  # what is wrong with one of them is said now, not when the first run is over

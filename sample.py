@@ -86,7 +86,7 @@ def continue_prompts(model: "GPT", tokenizer: "Tokenizer", prompts: list[str], c
 
     sampling = Sampling(config.temperature, config.top_k, config.top_p, config.min_p, config.repetition_penalty)
     rows = [(prompt, config.seed + i) for prompt in prompts for i in range(config.num_samples)]
-    tokens = [tokenizer.encode(prompt) or [tokenizer.end_of_text] for prompt, _ in rows]
+    tokens = [tokenizer.encode_document(prompt) or [tokenizer.end_of_text] for prompt, _ in rows]
     seeds = [seed for _, seed in rows]
     batch = Batch(model, tokens, seeds, config.max_new_tokens, sampling, config.logprobs)
     texts = [prompt for prompt, _ in rows]
@@ -123,12 +123,13 @@ def print_score(model: "GPT", tokenizer: "Tokenizer", text: str, num_top: int) -
 
     if not text:
         raise UserError("--score needs a text: give it with --prompt or --prompt-file")
-    choices = score(model, tokenizer.encode(text), num_top)
+    choices = score(model, tokenizer.encode_document(text), num_top)
     print_choices(choices, tokenizer)
     nats = -sum(choice.logprob for choice in choices)
     size = len(tokenizer.decode_bytes([choice.token for choice in choices]))
     print(
-        f"\n{len(choices)} tokens after the first: {nats / len(choices):.4f} nats/token, "
+        f"\n{len(choices)} tokens{'' if tokenizer.add_bos_token else ' after the first'}: "
+        f"{nats / len(choices):.4f} nats/token, "
         f"perplexity {math.exp(nats / len(choices)):.2f}, {nats / math.log(2) / size:.3f} bits/byte"
     )
 

@@ -93,6 +93,7 @@ def train(config: TrainConfig) -> None:
         data = config.data or default_data(config.model.vocab_size)
     dataset = Dataset(data, T, config.batch_size, config.seed)
     tokenizer = Tokenizer.load(data)
+    tokenizer.add_bos_token = dataset.begins_documents
 
     torch.manual_seed(config.seed)
     model = GPT(dataclasses.replace(config.model, vocab_size=dataset.vocab_size))
@@ -203,8 +204,7 @@ def look(model: GPT, tokenizer: Tokenizer, dataset: Dataset, seed: int) -> tuple
     if world := dataset.meta.get("world"):  # the language, where the corpus is our own toy world
         told = tell_and_judge(model, tokenizer, world, 200, 0.5, seed)
         return told._asdict(), f"{told.story}\n[{told.verdict}]\n{judgement(told)}"
-    several_documents = dataset.meta["train_documents"] > 1
-    opening = [tokenizer.end_of_text] if several_documents else tokenizer.encode("\n")
+    opening = [tokenizer.end_of_text] if tokenizer.add_bos_token else tokenizer.encode("\n")
     sample = tokenizer.decode(generate(model, opening, 120, 0.8, seed=seed, stop=tokenizer.end_of_text)).strip()
     return {"sample": sample}, sample
 

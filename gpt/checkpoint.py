@@ -36,23 +36,27 @@ def write_model_folder(
 ) -> None:
     """Tokenizer, config.json with `more_config` added to it, and weights, in `transformers`' layout."""
     folder = Path(folder)
+    write_tokenizer(tokenizer, config.context_length, folder)
+    config_json = config_to_hf(config, tokenizer.end_of_text) | (more_config or {})
+    write_text(folder / "config.json", json.dumps(config_json, indent=2, ensure_ascii=False) + "\n")
+    weights = {name: weight.detach().to("cpu") for name, weight in weights.items()}
+    write_safetensors(folder / "model.safetensors", weights_to_hf(weights, config))
+
+
+def write_tokenizer(tokenizer: Tokenizer, context_length: int, folder: Path) -> None:
+    """A tokenizer's files, tokenizer_config.json among them, into a folder that may have to be made."""
     folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(folder)
     tokenizer_config = {
         "tokenizer_class": "GPT2Tokenizer",
         "bos_token": END_OF_TEXT,
         "eos_token": END_OF_TEXT,
         "unk_token": END_OF_TEXT,
         "pad_token": END_OF_TEXT,
-        "model_max_length": config.context_length,
+        "add_bos_token": tokenizer.add_bos_token,
+        "model_max_length": context_length,
     }
-    tokenizer.save(folder)
-    for name, content in (
-        ("tokenizer_config.json", tokenizer_config),
-        ("config.json", config_to_hf(config, tokenizer.end_of_text) | (more_config or {})),
-    ):
-        write_text(folder / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    weights = {name: weight.detach().to("cpu") for name, weight in weights.items()}
-    write_safetensors(folder / "model.safetensors", weights_to_hf(weights, config))
+    write_text(folder / "tokenizer_config.json", json.dumps(tokenizer_config, indent=2) + "\n")
 
 
 def write_safetensors(path: Path, weights: dict[str, Tensor]) -> None:

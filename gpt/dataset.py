@@ -36,6 +36,8 @@ class Dataset:
         for split in ("train", "val"):
             self._check(split, self.meta[f"{split}_tokens"])
         self.end_of_text = self.vocab_size - 1
+        # Whether most windows begin where a document does, at the end-of-text token before it: documents fit into one.
+        self.begins_documents = self.meta["train_tokens"] <= self.meta["train_documents"] * context_length
         # An epoch starts at its own offset in [0, context_length), so windows are cut differently each time.
         self.windows_per_epoch = (self.meta["train_tokens"] - context_length) // context_length
 
@@ -151,7 +153,7 @@ def read_meta(folder: Path) -> dict:
         )
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
-        sizes = [meta[key] for key in ("vocab_size", "train_tokens", "val_tokens", "val_bytes")]
+        sizes = [meta[key] for key in ("vocab_size", "train_tokens", "train_documents", "val_tokens", "val_bytes")]
         if meta["dtype"] not in ("uint16", "uint32") or not all(isinstance(n, int) and n > 0 for n in sizes):
             raise ValueError
     except (ValueError, KeyError, TypeError):

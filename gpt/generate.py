@@ -59,6 +59,7 @@ class Batch:
             self.seen = torch.zeros(len(prompts), self.vocab_size, dtype=torch.bool)
             for row, prompt in enumerate(prompts):
                 self.seen[row, prompt] = True
+            self.seen[:, -1] = False  # the end of the text before is no part of this one
 
     @torch.inference_mode()
     def step(self) -> dict[int, Choice]:

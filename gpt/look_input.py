@@ -35,7 +35,7 @@ def read(text: str, tokenizer, most: int | None = None) -> tuple[list[int], list
             text = Path(text[1:]).read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
             raise UserError(f"{text[1:]} is not UTF-8 text: see its byte {error.start}") from None
-    tokens = tokenizer.encode(text)
+    tokens = tokenizer.encode_document(text)
     if len(tokens) < 2:
         raise UserError("the text is too short: at least two tokens are needed")
     if most is not None and len(tokens) > most:

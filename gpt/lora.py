@@ -20,7 +20,7 @@ import tyro
 from safetensors import SafetensorError
 from torch import Tensor
 
-from gpt.checkpoint import load_model, write_safetensors
+from gpt.checkpoint import load_model, write_safetensors, write_tokenizer
 from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
 from gpt.files import sha256, write_text
@@ -86,8 +86,7 @@ def merge(model: GPTClassifier) -> GPTClassifier:
 
 def save_adapter(model: GPTClassifier, config: LoraConfig, base: Path, tokenizer: Tokenizer, folder: Path) -> None:
     """Write only what was learned (LoRA's matrices, the last norm, the head), and which model it belongs to."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(folder)
+    write_tokenizer(tokenizer, model.config.context_length, folder)
     learned = {name: weight.detach().cpu().contiguous() for name, weight in model.state_dict().items() if ours(name)}
     about = {
         "base": str(base),

@@ -27,6 +27,8 @@ def language_loss(model: GPTClassifier, states: Tensor, tokens: Tensor, lengths:
 
 
 def drop_words(text: list[int], share: float, random: np.random.Generator) -> list[int]:
-    """A text with about `share` of its tokens left out, but never all of them (Iyyer et al. 2015, section 3.1)."""
-    kept = [token for token, draw in zip(text, random.random(len(text)), strict=True) if draw >= share]
-    return kept or text
+    """A text with about `share` of its tokens left out, but never all of them, nor the first, which stands for the
+    beginning (Iyyer et al. 2015, section 3.1)."""
+    first, *words = text
+    kept = [token for token, draw in zip(words, random.random(len(words)), strict=True) if draw >= share]
+    return [first, *(kept or words)]

@@ -62,7 +62,7 @@ def answer(folders: tuple[Path, ...], texts: list[str], machine: Machine) -> tup
                 "only models for the same task can be averaged"
             )
         labels = model.labels
-        tokens = [tokenizer.encode(text)[: model.config.context_length] for text in texts]
+        tokens = [tokenizer.encode_document(text)[: model.config.context_length] for text in texts]
         logits = classify(model, tokens, machine)
         answers = logits if model.is_regression else logits.softmax(1)  # (texts, labels)
         total = total + answers if len(total) else answers

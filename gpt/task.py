@@ -63,7 +63,7 @@ def load_task(
         labels = label_names(examples)
         number = {label: i for i, label in enumerate(labels)}
         targets = {split: torch.tensor([number[e.label] for e in examples[split]]) for split in SPLITS}
-    tokens = {split: [tokenizer.encode(e.text) for e in examples[split]] for split in SPLITS}
+    tokens = {split: [tokenizer.encode_document(e.text) for e in examples[split]] for split in SPLITS}
     truncated = {split: sum(len(text) > context_length for text in tokens[split]) for split in SPLITS}
     tokens = {split: [text[:context_length] for text in tokens[split]] for split in SPLITS}
     return Task(labels, examples, tokens, targets, truncated, mean, std)

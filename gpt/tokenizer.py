@@ -117,10 +117,14 @@ def merge(parts: list[bytes], token: bytes) -> list[bytes]:
 
 
 class Tokenizer:
-    """Text to token ids and back. Ids: 256 bytes in GPT-2's order, then the merges, then the end-of-text token."""
+    """Text to token ids and back. Ids: 256 bytes in GPT-2's order, then the merges, then the end-of-text token.
 
-    def __init__(self, merges: list[tuple[bytes, bytes]]):
-        self.merges = merges
+    add_bos_token (`transformers`' name for it): the model knows the beginning of a document by the end-of-text token
+    before it, has hardly ever seen a window that begins otherwise, and is lost in one.
+    """
+
+    def __init__(self, merges: list[tuple[bytes, bytes]], add_bos_token: bool = False):
+        self.merges, self.add_bos_token = merges, add_bos_token
         self.ids = {bytes([byte]): i for i, byte in enumerate(BYTE_ORDER)}  # token -> id
         for left, right in merges:
             self.ids.setdefault(left + right, len(self.ids))
@@ -149,6 +153,10 @@ class Tokenizer:
         """Ids of a text. Whatever it says, it never gives the end-of-text token: that one is added on purpose."""
         return self.encoding.encode_ordinary(text)
 
+    def encode_document(self, text: str) -> list[int]:
+        """Ids of a text for a model to read from its beginning; not empty where the end-of-text token comes first."""
+        return [self.end_of_text] * self.add_bos_token + self.encode(text)
+
     def encode_to_numpy(self, text: str) -> np.ndarray:
         """The same as an array of uint32: quicker for long texts."""
         return self.encoding.encode_to_numpy(text, disallowed_special=())
@@ -170,15 +178,18 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: Path | str) -> "Tokenizer":
-        """Read a folder's vocab.json and merges.txt, ours or GPT-2's. Raises UserError if they are not that."""
+        """Read a folder's vocab.json and merges.txt, ours or GPT-2's, and add_bos_token from tokenizer_config.json, if
+        that is there. Raises UserError if they are not that."""
         for name in ("vocab.json", "merges.txt"):
             if not (Path(folder) / name).is_file():
                 raise UserError(f"{folder} holds no {name}: it is not a folder with a tokenizer")
+        add_bos_token = adds_bos_token(Path(folder) / "tokenizer_config.json")
         try:
             vocab = json.loads((Path(folder) / "vocab.json").read_text(encoding="utf-8"))
             lines = (Path(folder) / "merges.txt").read_text(encoding="utf-8").split("\n")
             lines = lines[1:] if lines[0].startswith("#version") else lines
-            tokenizer = cls([tuple(to_bytes(half) for half in line.split(" ")) for line in lines if line])
+            merges = [tuple(to_bytes(half) for half in line.split(" ")) for line in lines if line]
+            tokenizer = cls(merges, add_bos_token)
             same = vocab == {to_chars(token): i for token, i in tokenizer.ids.items()} | {
                 END_OF_TEXT: tokenizer.end_of_text
             }
@@ -190,6 +201,14 @@ class Tokenizer:
                 f"(256 bytes, then the merges in their order, then {END_OF_TEXT})"
             )
         return tokenizer
+
+
+def adds_bos_token(path: Path) -> bool:
+    """What a tokenizer_config.json says of it. Raises UserError if it is damaged."""
+    try:
+        return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("add_bos_token") is True
+    except (ValueError, AttributeError):
+        raise UserError(f"{path} is not a JSON object: restore it, or remove it") from None
 
 
 def to_chars(token: bytes) -> str:

@@ -52,8 +52,20 @@ def test_transformers_tokenizer_gives_our_ids(model, tokenizer, tmp_path, python
     save_model(model, tokenizer, tmp_path)
     peer = AutoTokenizer.from_pretrained(tmp_path)
     text = python_source[:20_000] + " 猫坐在垫子上。🐱"
-    assert peer(text)["input_ids"] == tokenizer.encode(text)
+    assert peer(text)["input_ids"] == tokenizer.encode(text) == tokenizer.encode_document(text)
     assert peer.eos_token_id == tokenizer.end_of_text
+
+
+def test_where_documents_begin_with_the_end_of_text_token_both_put_it_first(model, corpus, tmp_path):
+    tokenizer = Tokenizer.load(corpus)
+    tokenizer.add_bos_token = True
+    save_model(model, tokenizer, tmp_path)
+    ids = [tokenizer.end_of_text, *tokenizer.encode("the cat")]
+    assert AutoTokenizer.from_pretrained(tmp_path)("the cat")["input_ids"] == ids
+    assert Tokenizer.load(tmp_path).encode_document("the cat") == ids
+    (tmp_path / "tokenizer_config.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(UserError, match="not a JSON object"):
+        Tokenizer.load(tmp_path)
 
 
 @pytest.mark.parametrize("activation", ["gelu_new"])

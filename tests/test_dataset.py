@@ -16,6 +16,7 @@ def write_folder(folder, train, val, vocab_size=60_000):
     np.array(train, dtype="<u2").tofile(folder / "train.bin")
     np.array(val, dtype="<u2").tofile(folder / "val.bin")
     meta = {"dtype": "uint16", "vocab_size": vocab_size, "train_tokens": len(train), "val_tokens": len(val)}
+    meta |= {"train_documents": 1 + list(train).count(vocab_size - 1)}
     meta |= {"val_bytes": 3 * len(val), "entropy_bits_per_byte": None}
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
     return folder

@@ -14,12 +14,13 @@ from finetune import compare, finetune
 from gpt import predict, report_plots
 from gpt.buckets import Buckets
 from gpt.checkpoint import load_model, load_resume, save_resume
-from gpt.classifier import GPTClassifier, pad
+from gpt.classifier import GPTClassifier, classify, pad
 from gpt.device import pick_machine
 from gpt.errors import UserError
 from gpt.lora import LoraConfig
 from gpt.model import GPTConfig
 from gpt.run_folder import read_metrics
+from gpt.tokenizer import Tokenizer
 from gpt.trainable import build_optimizer, choose
 
 CPU = pick_machine("cpu", "float32", "off")
@@ -186,6 +187,27 @@ def test_an_adapter_run_is_small_and_predicts(config, base):
     assert report["trained_weights"] < 0.3 * report["all_weights"]
     _, answers = predict.answer((config.out,), ["fine"], CPU)
     assert answers.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_predict_begins_texts_as_fine_tuning_did(config, kept):
+    train = {"train": "lora", "keep_adapter": True} if kept else {}
+    finetune(dataclasses.replace(config, min_steps=20, **train))
+    tokenizer, model = Tokenizer.load(config.out), predict.load(config.out, "cpu")
+    ids = [[tokenizer.end_of_text, *tokenizer.encode(text)] for text in ("fine", "not so good")]
+    _, answers = predict.answer((config.out,), ["fine", "not so good"], CPU)
+    assert torch.equal(answers, classify(model, ids, CPU).softmax(1))
+
+
+def test_predict_adds_nothing_to_texts_for_a_classifier_that_was_trained_without(config):
+    finetune(dataclasses.replace(config, min_steps=20))
+    file = config.out / "tokenizer_config.json"
+    file.write_text(
+        file.read_text(encoding="utf-8").replace('"add_bos_token": true', '"add_bos_token": false'), encoding="utf-8"
+    )
+    tokenizer, model = Tokenizer.load(config.out), predict.load(config.out, "cpu")
+    _, answers = predict.answer((config.out,), ["not so good"], CPU)
+    assert torch.equal(answers, classify(model, [tokenizer.encode("not so good")], CPU).softmax(1))
 
 
 def test_a_regression_estimates_numbers_in_their_own_units(config, tmp_path):

@@ -78,7 +78,12 @@ def test_word_dropout_drops_about_its_share_and_never_everything():
     generator = np.random.default_rng(0)
     kept = drop_words(list(range(10_000)), 0.3, generator)
     assert kept == sorted(kept) and 6_800 < len(kept) < 7_200
-    assert all(drop_words([1], 0.99, generator) == [1] for _ in range(50))
+    assert all(drop_words([0, 1], 0.99, generator) == [0, 1] for _ in range(50))
+
+
+def test_word_dropout_leaves_the_first_token_which_says_that_a_text_begins():
+    generator = np.random.default_rng(0)
+    assert all(drop_words([99, *range(10)], 0.9, generator)[0] == 99 for _ in range(50))
 
 
 def test_a_split_that_is_not_given_has_each_label_in_its_share_and_no_text_twice(tmp_path):

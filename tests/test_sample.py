@@ -10,6 +10,7 @@ import pytest
 
 import sample
 from gpt.checkpoint import save_model
+from gpt.generate import generate
 from gpt.tokenizer import Tokenizer
 from tests.conftest import random_model
 
@@ -56,6 +57,18 @@ def test_a_stop_string_is_not_printed(monkeypatch, capsys, folder):
     free = run(monkeypatch, capsys, folder, *flags).removesuffix("\n")
     stop = free[12:15]
     assert run(monkeypatch, capsys, folder, *flags, "--stop", stop) == free[: free.index(stop, 3)] + "\n"
+
+
+def test_a_prompt_begins_a_document_where_the_model_knows_how_documents_begin(monkeypatch, capsys, tmp_path, corpus):
+    tokenizer, model = Tokenizer.load(corpus), random_model("rotary")
+    tokenizer.add_bos_token = True
+    save_model(model, tokenizer, tmp_path)
+    prompt = [tokenizer.end_of_text, *tokenizer.encode("the cat")]
+    expected = tokenizer.decode(generate(model, prompt, 5, temperature=0, stop=tokenizer.end_of_text))
+    out = run(monkeypatch, capsys, tmp_path, "--prompt", "the cat", "--max-new-tokens", "5", "--temperature", "0")
+    assert out == f"the cat{expected}\n"
+    out = run(monkeypatch, capsys, tmp_path, "--prompt", "the cat", "--score")
+    assert f"\n{len(prompt) - 1} tokens: " in out
 
 
 def test_score_prints_a_line_for_each_token_and_the_perplexity(monkeypatch, capsys, folder):

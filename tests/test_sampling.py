@@ -4,6 +4,7 @@ import random
 
 import pytest
 import torch
+from conftest import random_model
 from scipy import stats
 from transformers import (
     MinPLogitsWarper,
@@ -14,6 +15,7 @@ from transformers import (
 )
 
 from gpt.errors import UserError
+from gpt.generate import Batch
 from gpt.sampling import Sampling, draw, penalise, probabilities
 
 LOGITS = torch.randn(4, 50, generator=torch.Generator().manual_seed(0)) * 3
@@ -76,6 +78,11 @@ def test_filters_leave_what_those_of_transformers_leave(sampling):
     if sampling.min_p:
         scores = MinPLogitsWarper(sampling.min_p)(None, scores)
     torch.testing.assert_close(probabilities(LOGITS, sampling), scores.softmax(-1))
+
+
+def test_the_end_of_text_before_a_text_is_no_repetition():
+    batch = Batch(random_model("rotary"), [[299, 5, 7]], [0], 4, Sampling(repetition_penalty=1.3))
+    assert batch.seen.nonzero().tolist() == [[0, 5], [0, 7]]
 
 
 def test_the_repetition_penalty_is_that_of_transformers():

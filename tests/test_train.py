@@ -14,10 +14,12 @@ from conftest import small_training
 from safetensors.torch import load_file
 
 import train as train_script
+from data.prepare import PrepareConfig, prepare
 from gpt.checkpoint import load_model
 from gpt.errors import UserError
 from gpt.model import GPTConfig
 from gpt.run_folder import read_metrics
+from gpt.tokenizer import Tokenizer
 from train import train
 
 ROOT = Path(__file__).parent.parent
@@ -63,6 +65,15 @@ def test_a_run_learns_and_leaves_all_its_files(config):
     }  # fmt: skip
     assert (config.out / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert load_model(config.out).config.vocab_size == 300
+
+
+def test_a_model_of_short_documents_is_told_where_a_text_begins_and_one_of_long_ones_is_not(config, tmp_path):
+    for name, size, begins in (("short", 8, True), ("long", 4000, False)):
+        text = "".join(json.dumps({"text": "a cat " * size + str(i)}) + "\n" for i in range(60))
+        (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+        prepare(PrepareConfig((tmp_path / f"{name}.jsonl",), tmp_path / f"{name}-tokens", 280))
+        train(dataclasses.replace(config, data=tmp_path / f"{name}-tokens", out=tmp_path / name, max_steps=3))
+        assert Tokenizer.load(tmp_path / name).add_bos_token == begins
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(config, tmp_path):
