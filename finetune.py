@@ -35,7 +35,7 @@ from gpt.objective import drop_words, language_loss, loss_on_labels
 from gpt.optim import check_loss, learning_rate_scale, set_learning_rate, update
 from gpt.task import Task, load_task
 from gpt.tokenizer import Tokenizer
-from gpt.trainable import build_optimizer, choose, count_weights
+from gpt.trainable import build_optimizers, choose, count_weights
 
 
 def evaluate(model: GPTClassifier, task: Task, machine: Machine) -> dict[str, float]:
@@ -86,7 +86,7 @@ def finetune(config: FinetuneConfig) -> dict | None:
     choose(model, config)
     model.to(machine.device).train()
     model.transformer.use_fused_attention(machine.prefers_fused_attention(T))
-    optimizer = build_optimizer(model, config)
+    optimizers = build_optimizers(model, config)
     scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.dtype == torch.float16)
     buckets = Buckets([len(text) for text in task.tokens["train"]], config.batch_size, config.seed)
     max_steps = max(config.min_steps, math.ceil(config.epochs * buckets.batches_per_epoch))
@@ -96,13 +96,15 @@ def finetune(config: FinetuneConfig) -> dict | None:
     def save_state(step: int) -> None:
         """All that the run depends on after `step` steps, into resume.pt."""
         state = {"step": step, "best": best, "since_best": since_best, "seconds": seconds, "losses": losses}
-        state |= {"weights": model.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
+        state |= {"optimizers": [optimizer.state_dict() for optimizer in optimizers]}
+        state |= {"weights": model.state_dict(), "scaler": scaler.state_dict()}
         run_folder.save(config, identity, state)
 
     start, best, since_best, seconds, losses = 0, (-math.inf, 0.0), 0, 0.0, []
     if config.resume and (state := run_folder.go_on(config, identity)):
         model.load_state_dict(state["weights"])
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, optimizer_state in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(optimizer_state)
         scaler.load_state_dict(state["scaler"] or scaler.state_dict())  # empty unless it was in float16
         start, best, since_best = state["step"], tuple(state["best"]), state["since_best"]
         seconds, losses = state["seconds"], state["losses"]
@@ -118,7 +120,7 @@ def finetune(config: FinetuneConfig) -> dict | None:
     for step in range(start, max_steps):
         if since_best >= config.patience:
             break
-        set_learning_rate([optimizer], learning_rate_scale(step, max_steps, int(config.warmup * max_steps)))
+        set_learning_rate(optimizers, learning_rate_scale(step, max_steps, int(config.warmup * max_steps)))
         torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))  # for dropout
         random = np.random.default_rng([config.seed, step])  # for word dropout
         batch = buckets.batch(step)
@@ -138,7 +140,7 @@ def finetune(config: FinetuneConfig) -> dict | None:
                     loss = loss + config.lm_loss * language_loss(model, states, tokens, lengths)
             scaler.scale(loss * len(part) / len(batch)).backward()
         check_loss(loss_of_step, step)
-        update([optimizer], scaler, model.parameters(), config.grad_clip, step)
+        update(optimizers, scaler, model.parameters(), config.grad_clip, step)
 
         done = step + 1
         losses.append(loss_of_step)

@@ -34,7 +34,7 @@ from gpt.model import GPTConfig
 from gpt.objective import loss_on_labels
 from gpt.task import Task, load_task
 from gpt.tokenizer import Tokenizer
-from gpt.trainable import build_optimizer
+from gpt.trainable import build_optimizers
 
 PADDING = 0  # a byte that no text holds
 
@@ -75,7 +75,7 @@ def ours(task: Task, vocab_size: int, config: FinetuneConfig, training: bool) ->
     machine, texts, targets = pick_machine("cpu", config.precision), task.tokens["train"], task.targets["train"]
     model = new_net(task, vocab_size).train(training)
     model.transformer.use_fused_attention(machine.prefers_fused_attention(model.config.context_length))
-    optimizer = build_optimizer(model, config)
+    optimizers = build_optimizers(model, config)
     buckets = Buckets([len(text) for text in texts], config.batch_size, config.seed)
     steps = itertools.count()
 
@@ -85,7 +85,7 @@ def ours(task: Task, vocab_size: int, config: FinetuneConfig, training: bool) ->
         with machine.autocast():
             loss = loss_on_labels(model(tokens, lengths), targets[batch], None, 0.0).mean()
         loss.backward()
-        update([optimizer])
+        update(optimizers)
 
     def read() -> None:
         classify(model, [texts[i] for i in buckets.batch(next(steps))], machine)

@@ -1,10 +1,15 @@
 """Which weights of a classifier move, and how fast each of them."""
 
+import torch
+from torch.optim import Optimizer
+
 from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
 from gpt.finetune_config import FinetuneConfig
 from gpt.lora import add_lora
-from gpt.uncompiled import AdamW
+from gpt.uncompiled import AdamW, Uncompiled
+
+BETAS = (0.9, 0.98)
 
 
 def choose(model: GPTClassifier, config: FinetuneConfig) -> None:
@@ -30,14 +35,16 @@ def count_weights(model: GPTClassifier) -> tuple[int, int]:
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
 
 
-def build_optimizer(model: GPTClassifier, config: FinetuneConfig) -> AdamW:
-    """AdamW with a rate of its own for each depth: the head fastest, every block slower than the one above it
+def build_optimizers(model: GPTClassifier, config: FinetuneConfig) -> list[Optimizer]:
+    """The optimizers that together update the weights that are trained: SharedAdam for the tokens' embeddings and AdamW
+    for the rest. Each depth has a rate of its own: the head fastest, every block slower than the one above it
     ("Universal Language Model Fine-tuning for Text Classification", Howard and Ruder 2018, section 3.2), because
     what lies low is the most general. Only matrices decay, and not the embeddings: they are looked up."""
     n_layer = model.config.n_layer
+    lowest = config.learning_rate * config.layer_decay**n_layer
     groups: dict[tuple[float, float], list] = {}  # (peak rate, decay) -> weights
     for name, weight in model.named_parameters():
-        if not weight.requires_grad:
+        if not weight.requires_grad or name == "transformer.wte.weight":
             continue
         if name.startswith("score."):
             rate = config.head_learning_rate
@@ -46,12 +53,43 @@ def build_optimizer(model: GPTClassifier, config: FinetuneConfig) -> AdamW:
             rate = config.learning_rate * config.layer_decay ** (n_layer - 1 - depth)
         elif name.startswith("transformer.ln_f."):
             rate = config.learning_rate
-        else:  # embeddings
-            rate = config.learning_rate * config.layer_decay**n_layer
-        decay = config.weight_decay if weight.ndim >= 2 and ".wte." not in name and ".wpe." not in name else 0.0
+        else:  # learned positions
+            rate = lowest
+        decay = config.weight_decay if weight.ndim >= 2 and ".wpe." not in name else 0.0
         groups.setdefault((rate, decay), []).append(weight)
-    return AdamW(
-        [{"params": ws, "lr": rate, "peak_lr": rate, "weight_decay": decay} for (rate, decay), ws in groups.items()],
-        betas=(0.9, 0.98),
-        fused=True,
-    )
+    settings = [
+        {"params": ws, "lr": rate, "peak_lr": rate, "weight_decay": decay} for (rate, decay), ws in groups.items()
+    ]
+    optimizers: list[Optimizer] = [AdamW(settings, betas=BETAS, fused=True)]
+    tokens = model.transformer.wte.weight
+    if tokens.requires_grad:
+        optimizers.append(SharedAdam([{"params": [tokens], "lr": lowest, "peak_lr": lowest}], BETAS))
+    return optimizers
+
+
+class SharedAdam(Uncompiled):
+    """Adam (Kingma and Ba 2015) with one second moment for a whole matrix, the mean of those of its entries.
+
+    Adam divides each gradient by its own usual size, so the vector of a word that occurs once moves as far as that
+    of one that occurs a thousand times. A language model has to learn its rare words that way (Kunstner et al. 2024); a
+    classifier would learn by them which few examples they stood in. Divided by one size for all, they move little.
+    """
+
+    def __init__(self, params: list[dict], betas: tuple[float, float]):
+        super().__init__(params, {"betas": betas})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if not state:
+                    state |= {"step": 0, "mean": torch.zeros_like(weight), "square": weight.new_zeros(())}
+                state["step"] += 1
+                state["mean"].lerp_(weight.grad, 1 - beta1)
+                state["square"].lerp_(weight.grad.square().mean(), 1 - beta2)
+                size = (state["square"] / (1 - beta2 ** state["step"])).sqrt().clamp(min=1e-12)
+                weight.sub_(state["mean"] / size, alpha=group["lr"] / (1 - beta1 ** state["step"]))

@@ -21,7 +21,7 @@ from gpt.lora import LoraConfig
 from gpt.model import GPTConfig
 from gpt.run_folder import read_metrics
 from gpt.tokenizer import Tokenizer
-from gpt.trainable import build_optimizer, choose
+from gpt.trainable import SharedAdam, build_optimizers, choose
 
 CPU = pick_machine("cpu", "float32", "off")
 
@@ -155,11 +155,12 @@ def test_each_mode_moves_exactly_what_it_says(config, position, mode, expected):
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     chosen = dataclasses.replace(config, train=mode, last_n=1, learning_rate=0.1)
     choose(model, chosen)
-    optimizer = build_optimizer(model, chosen)
+    optimizers = build_optimizers(model, chosen)
     for _ in range(2):  # LoRA's second matrix is zero, so its first moves from the second update on
         model(*pad([[1, 2, 3], [4, 5]])).square().sum().backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
     after = {name.replace(".linear.", "."): weight for name, weight in model.state_dict().items()}
     moved = {name for name in after if name not in before or not torch.equal(before[name], after[name])}
     parts = {".".join(name.removeprefix("transformer.").split(".")[: 2 if ".h." in name else 1]) for name in moved}
@@ -168,10 +169,36 @@ def test_each_mode_moves_exactly_what_it_says(config, position, mode, expected):
         assert all("lora_" in name for name in moved if ".h." in name)
 
 
+def test_where_all_gradients_are_of_one_size_shared_adam_is_adam():
+    torch.manual_seed(0)
+    ours, theirs = (torch.nn.Parameter(torch.ones(5, 4)) for _ in range(2))
+    optimizers = [
+        SharedAdam([{"params": [ours], "lr": 0.01}], (0.9, 0.98)),
+        torch.optim.Adam([theirs], 0.01, (0.9, 0.98)),
+    ]
+    for size in (1.0, 3.0, 0.1, 0.5):
+        ours.grad = theirs.grad = torch.randn(5, 4).sign() * size
+        for optimizer in optimizers:
+            optimizer.step()
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_shared_adam_moves_a_rare_word_less_than_a_common_one_however_often():
+    table = torch.nn.Parameter(torch.zeros(2, 3))
+    optimizer = SharedAdam([{"params": [table], "lr": 0.01}], (0.9, 0.98))
+    for step in range(200):
+        table.grad = torch.zeros(2, 3)
+        table.grad[0] = 1.0
+        table.grad[1] = 0.1 * (step % 20 == 0)
+        optimizer.step()
+    assert 0 < -100 * table[1].max() < -table[0].min()
+
+
 def test_the_head_learns_faster_than_the_body_and_low_blocks_slowest(config):
     model = GPTClassifier(GPTConfig(300, 16, 3, 2, 32), ("a", "b"))
-    optimizer = build_optimizer(model, dataclasses.replace(config, layer_decay=0.5, head_learning_rate=0.05))
-    rate = {id(w): group["lr"] for group in optimizer.param_groups for w in group["params"]}
+    optimizers = build_optimizers(model, dataclasses.replace(config, layer_decay=0.5, head_learning_rate=0.05))
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    rate = {id(w): group["lr"] for group in groups for w in group["params"]}
     body = model.transformer
     chain = [model.score, body.h[2].ln_1, body.h[1].ln_1, body.h[0].ln_1, body.wte]
     rates = [rate[id(part.weight)] for part in chain]
