@@ -161,6 +161,7 @@ def reasons(model: Folder, text: Text, out: Picture = Path("reasons.png")) -> No
         gpt, tokenizer = load(model)
         names = [repr(show(tokenizer, token)) for token in range(gpt.config.vocab_size)]
     tokens, shown = read(text, tokenizer, gpt.config.context_length)
+    start = int(tokens[0] == tokenizer.end_of_text)  # what only says that a text begins is no reason
 
     def scores(ids: list[int]) -> torch.Tensor:
         """What the model gives each label, or each next token."""
@@ -177,15 +178,17 @@ def reasons(model: Folder, text: Text, out: Picture = Path("reasons.png")) -> No
         return found[first] - sum(found[other] for other in others)
 
     moved = gradient_times_input(gpt.transformer.wte, lambda: lead(tokens))
-    for token, value in zip(shown, moved.tolist(), strict=True):
+    for token, value in zip(shown[start:], moved[start:].tolist(), strict=True):
         print(f"{value:+8.3f}  {token!r}")
-    number = min(3, len(tokens) - 1)
-    without_most, without_least = without_most_and_least(lead, tokens, moved, number)
+    number = min(3, len(tokens) - 1 - start)
+    without_most, without_least = without_most_and_least(
+        lambda ids: lead(tokens[:start] + ids), tokens[start:], moved[start:], number
+    )
     print(f"the lead is {lead(tokens).item():+.3f}; without the {number} tokens that speak most for it "
           f"{without_most:+.3f}, without the {number} that speak least for it {without_least:+.3f}")  # fmt: skip
-    largest = float(moved.abs().max())
+    largest, values = float(moved[start:].abs().max()), [None] * start + moved[start:].tolist()
     title = f"Why {names[first]}" + "".join(f", and not {names[other]}" for other in others)
-    coloured_text(shown, moved.tolist(), (-largest, largest), "RdBu_r", "against (blue) and for (red) it", title, out)
+    coloured_text(shown, values, (-largest, largest), "RdBu_r", "against (blue) and for (red) it", title, out)
     print(f"picture: {out}")
 
 

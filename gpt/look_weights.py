@@ -40,7 +40,8 @@ def embeddings(
     from gpt.plots_inside import scatter_of_tokens
 
     gpt, tokenizer = load(model)
-    tokens = [token for token, _ in Counter(read(text, tokenizer)[0]).most_common(most)]
+    counts = Counter(token for token in read(text, tokenizer)[0] if token != tokenizer.end_of_text)
+    tokens = [token for token, _ in counts.most_common(most)]
     pca = PCA(2, svd_solver="full")
     points = torch.from_numpy(pca.fit_transform(gpt.transformer.wte.weight[tokens].detach().numpy()))
     names = tuple(

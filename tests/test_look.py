@@ -52,8 +52,10 @@ def test_one_layer_of_attention_can_be_drawn_alone(monkeypatch, capsys, folder, 
 
 
 @pytest.mark.parametrize("labels", [("good", "bad", "neither"), ("stars",)])
-def test_the_reasons_of_a_classifier_and_of_a_regression(monkeypatch, capsys, folder, tmp_path, labels):
+@pytest.mark.parametrize("add_bos_token", [False, True])  # what stands before the text is no reason
+def test_the_reasons_of_a_classifier_and_of_a_regression(monkeypatch, capsys, folder, tmp_path, labels, add_bos_token):
     tokenizer = Tokenizer.load(folder)
+    tokenizer.add_bos_token = add_bos_token
     torch.manual_seed(0)
     config = random_model("rotary", tokenizer.vocab_size).config
     save_classifier(GPTClassifier(config, labels), tokenizer, tmp_path / "classifier")
