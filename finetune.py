@@ -167,7 +167,11 @@ def finetune(config: FinetuneConfig) -> dict | None:
             return None
     bar.close()
     report = tell(config, model, task, machine, seconds)
-    return None if stop.requested else report  # asked to stop meanwhile: no other run shall follow
+    stop.release()
+    if stop.requested:  # meanwhile: no other run shall follow
+        run_folder.say_how_to_go_on(max_steps)
+        return None
+    return report
 
 
 def introduce(config: FinetuneConfig, model: GPTClassifier, task: Task, max_steps: int, machine: Machine) -> None:
@@ -200,6 +204,9 @@ def tell(config: FinetuneConfig, model: GPTClassifier, task: Task, machine: Mach
         "seconds": round(seconds, 1),
         "best_step": None,
     }
+    if (config.out / "report.json").is_file():  # of this very run, going on: what was compared with it stays
+        before = json.loads((config.out / "report.json").read_text(encoding="utf-8"))
+        report |= {key: before[key] for key in ("from_scratch", "label_counts") if key in before}
     best = predict.load(config.out, machine.device)  # what the user will have, read back from the disk
     logits = classify(best, task.tokens["test"], machine)
     report |= finetune_report.test(task, logits)
@@ -219,20 +226,31 @@ def write_report(folder: Path, report: dict) -> None:
     write_text(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
 
 
+def further_runs(config: FinetuneConfig) -> dict[int | None, dict[str, FinetuneConfig]]:
+    """What is compared with the first run: number of labels -> "pretrained" and "from_scratch" -> settings. None are
+    as many labels as the first run has, which is itself the pretrained one there."""
+    runs = {}
+    for count in (*sorted(config.label_counts), None) if config.compare or config.label_counts else ():
+        runs[count] = {}
+        for name in ("from_scratch",) if count is None else ("pretrained", "from_scratch"):
+            out = config.out / (name if count is None else f"{name}-{count}")
+            again = {"out": out, "labels": count or config.labels, "from_scratch": name == "from_scratch"}
+            again |= {"resume": config.resume and (out / "resume.pt").is_file()}
+            runs[count][name] = dataclasses.replace(config, compare=False, label_counts=(), **again)
+    return runs
+
+
 def compare(config: FinetuneConfig, report: dict) -> None:
     """Do it again from random weights, and with fewer labels from both, so that what pretraining bought is a number.
 
     Adds to the report of the first run: "from_scratch", and with --label-counts "label_counts", a row for each.
     """
     rows = []
-    for count in (*sorted(config.label_counts), None):  # None: as many as the first run had
+    for count, runs in further_runs(config).items():
         found = {"pretrained": report} if count is None else {}
-        for name in [name for name in ("pretrained", "from_scratch") if name not in found]:
-            out = config.out / (name if count is None else f"{name}-{count}")
-            again = {"out": out, "labels": count or config.labels, "from_scratch": name == "from_scratch"}
-            again |= {"resume": config.resume and (out / "resume.pt").is_file(), "overwrite": True}
+        for name, run in runs.items():
             print(f"\n--- {name.replace('_', ' ')}, {count or report['examples']['train']:,} labels", flush=True)
-            found[name] = finetune(dataclasses.replace(config, compare=False, label_counts=(), **again))
+            found[name] = finetune(run)
             if found[name] is None:
                 return
         score = "r2" if config.task == "regression" else "accuracy"
@@ -256,6 +274,8 @@ def main() -> None:
         predict.main(sys.argv[2:])
         return
     config = parse(lambda: tyro.cli(FinetuneConfig, description=__doc__))
+    for run in (run for runs in further_runs(config).values() for run in runs.values() if not run.resume):
+        run_folder.check_new(run)  # before the first run, not after it
     report = finetune(config)
     if report and (config.compare or config.label_counts):
         compare(config, report)

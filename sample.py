@@ -10,14 +10,13 @@ Without a prompt the model begins a new document.
 """
 
 import math
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from gpt.errors import UserError, parse, run_main
+from gpt.errors import UserError, parse, read_standard_input, run_main
 
 if TYPE_CHECKING:
     from gpt.generate import Choice
@@ -71,7 +70,7 @@ def read_prompts(config: SampleConfig) -> list[str]:
         if config.prompt_file is not None:
             prompts = [config.prompt_file.read_text(encoding="utf-8-sig").removesuffix("\n")]
         else:
-            prompts = [sys.stdin.read().removesuffix("\n") if p == "-" else p for p in config.prompt]
+            prompts = [read_standard_input().removesuffix("\n") if p == "-" else p for p in config.prompt]
     except UnicodeDecodeError as error:
         raise UserError(f"the prompt is not UTF-8 text: see its byte {error.start}") from None
     if "" in prompts:

@@ -40,6 +40,13 @@ def parse(parser: Callable[[], T]) -> T:
         raise UserError(f"{message} (--help explains)") from None
 
 
+def read_standard_input() -> str:
+    """All of it, without the mark that some editors put first. Raises UserError where there is none."""
+    if sys.stdin is None:
+        raise UserError("there is no standard input to read from: pipe a text into it, or name a file")
+    return sys.stdin.read().removeprefix("\ufeff")
+
+
 def run_main(main: Callable[[], None]) -> None:
     """Run a script's main(): what the user can put right ends in one line, a bug in its traceback."""
     for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "replace"), (sys.stderr, "replace")):

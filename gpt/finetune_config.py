@@ -26,7 +26,8 @@ class FinetuneConfig:
     """what is trained: everything, the head alone, the last blocks and the head, or LoRA's thin matrices"""
     last_n: int = 2
     """blocks that --train last-n trains"""
-    lora: LoraConfig = LoraConfig()  # noqa: RUF009 (it is frozen)
+    lora: LoraConfig = LoraConfig()  # noqa: RUF009
+    """the thin matrices of --train lora"""
     keep_adapter: bool = False
     """with --train lora: write a small adapter beside the model it needs, not a whole model"""
     from_scratch: bool = False

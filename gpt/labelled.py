@@ -90,6 +90,8 @@ def csv_rows(file, path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, 
         for name in columns:
             if name not in header:
                 raise UserError(f"{path} has no column {name!r}: its first line names {', '.join(header) or 'none'}")
+            if header.count(name) > 1:
+                raise UserError(f"{path} has {header.count(name)} columns {name!r}: rename or remove all but one")
         start = reader.line_num + 1  # a quoted field may hold line ends, so rows are not lines
         for row in reader:
             if row and len(row) != len(header):

@@ -42,6 +42,8 @@ def embeddings(
     gpt, tokenizer = load(model)
     counts = Counter(token for token in read(text, tokenizer)[0] if token != tokenizer.end_of_text)
     tokens = [token for token, _ in counts.most_common(most)]
+    if len(tokens) < 2:
+        raise UserError("a map needs at least two different tokens: give a longer text, or a larger --most")
     pca = PCA(2, svd_solver="full")
     points = torch.from_numpy(pca.fit_transform(gpt.transformer.wte.weight[tokens].detach().numpy()))
     names = tuple(

@@ -9,6 +9,7 @@ B A can be added into W and costs nothing, or be kept as a file of its own, a hu
 import copy
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -39,10 +40,12 @@ class LoraConfig:
     """which matrices of each block: attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj"""
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or not self.alpha > 0:
+        if self.rank < 1 or not 0 < self.alpha < math.inf:
             raise UserError(f"lora: rank {self.rank} and alpha {self.alpha} must be above 0")
         if not self.targets or not set(self.targets) <= set(get_args(Target)):
             raise UserError(f"lora: targets must be some of {', '.join(get_args(Target))}")
+        if len(set(self.targets)) < len(self.targets):
+            raise UserError(f"lora: targets names a matrix twice: {', '.join(self.targets)}")
 
 
 class LoraLinear(nn.Module):
@@ -89,7 +92,7 @@ def save_adapter(model: GPTClassifier, config: LoraConfig, base: Path, tokenizer
     write_tokenizer(tokenizer, model.config.context_length, folder)
     learned = {name: weight.detach().cpu().contiguous() for name, weight in model.state_dict().items() if ours(name)}
     about = {
-        "base": str(base),
+        "base": path_from(folder, base),
         "base_sha256": sha256(base / "model.safetensors"),
         "rank": config.rank,
         "alpha": config.alpha,
@@ -111,7 +114,8 @@ def load_adapter(
     try:
         about = json.loads((folder / "adapter.json").read_text(encoding="utf-8"))
         config = LoraConfig(about["rank"], about["alpha"], tuple(about["targets"]))
-        base, digest, labels = Path(base or about["base"]), about["base_sha256"], tuple(about["labels"])
+        base = Path(os.path.normpath(base or folder / about["base"]))
+        digest, labels = about["base_sha256"], tuple(about["labels"])
         learned = safetensors.torch.load_file(folder / "adapter.safetensors")
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(f"the adapter in {folder} is damaged: {error}") from None
@@ -130,6 +134,14 @@ def load_adapter(
     except RuntimeError:
         raise UserError(f"the adapter in {folder} does not fit the model in {base}") from None
     return model.to(device).eval()
+
+
+def path_from(folder: Path, base: Path) -> str:
+    """Where `base` is, seen from `folder`: both may move together, and a command be run from anywhere."""
+    try:
+        return Path(os.path.relpath(base, folder)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return base.resolve().as_posix()
 
 
 def ours(name: str) -> bool:

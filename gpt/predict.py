@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gpt.classifier import GPTClassifier, classify, load_classifier
 from gpt.device import Machine, pick_machine
-from gpt.errors import UserError, parse
+from gpt.errors import UserError, parse, read_standard_input
 from gpt.labelled import read_rows
 from gpt.lora import load_adapter
 from gpt.tokenizer import Tokenizer
@@ -62,7 +62,13 @@ def answer(folders: tuple[Path, ...], texts: list[str], machine: Machine) -> tup
                 "only models for the same task can be averaged"
             )
         labels = model.labels
-        tokens = [tokenizer.encode_document(text)[: model.config.context_length] for text in texts]
+        T = model.config.context_length
+        tokens = [tokenizer.encode_document(text) for text in texts]
+        if too_long := sum(len(text) > T for text in tokens):
+            print(
+                f"note: {folder} does not read the ends of {too_long:,} texts, longer than its context", file=sys.stderr
+            )
+        tokens = [text[:T] for text in tokens]
         logits = classify(model, tokens, machine)
         answers = logits if model.is_regression else logits.softmax(1)  # (texts, labels)
         total = total + answers if len(total) else answers
@@ -82,7 +88,7 @@ def read_texts(config: PredictConfig) -> list[str]:
         texts = [row["text"] for _, row in rows]
     else:
         try:
-            whole = sys.stdin.read() if str(config.file) == "-" else config.file.read_text(encoding="utf-8-sig")
+            whole = read_standard_input() if str(config.file) == "-" else config.file.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
             raise UserError(f"{config.file} is not UTF-8 text: see its byte {error.start}") from None
         texts = [line.strip() for line in whole.split("\n") if line.strip()]

@@ -40,8 +40,8 @@ def config_to_json(config: Any) -> dict:
     return json.loads(json.dumps(dataclasses.asdict(config), default=str))
 
 
-def begin(config: Any) -> None:
-    """Make `config.out` ready for a new run. Raises UserError rather than write over an older one."""
+def check_new(config: Any) -> list[str]:
+    """The files of an older run in `config.out`. Raises UserError if they must not be replaced."""
     if config.out.exists() and not config.out.is_dir():
         raise UserError(f"{config.out} is a file: --out names a folder to write")
     if (config.out / "meta.json").exists():  # with a tokenizer in it, which --overwrite would remove
@@ -53,6 +53,12 @@ def begin(config: Any) -> None:
             f"{config.out} already holds a run ({present[0]}): go on with --resume, choose another --out, "
             "or replace it with --overwrite"
         )
+    return present
+
+
+def begin(config: Any) -> None:
+    """Make `config.out` ready for a new run. Raises UserError rather than write over an older one."""
+    present = check_new(config)
     with explain_failure(config.out):
         for name in present:
             (config.out / name).unlink()
@@ -145,16 +151,23 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested = False
-        for signal_number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signal_number, self._ask)
+        self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def _ask(self, signal_number: int, frame: FrameType | None) -> None:
         self.requested = True
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
 
+    def release(self) -> None:
+        """Signals do again what they did before."""
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
 
 def say_how_to_go_on(step: int) -> None:
     """The last words of a run that was asked to stop."""
-    command = shlex.join(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
+    start = ["python"]
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun's mark
+        start = ["torchrun", "--nproc-per-node", os.environ["LOCAL_WORLD_SIZE"]]
+    command = shlex.join([*start, *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
     print(f"\nstopped after step {step}; everything is saved. To go on:\n  {command}")

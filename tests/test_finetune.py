@@ -117,6 +117,21 @@ def test_ctrl_c_during_the_test_starts_no_further_run(config, monkeypatch):
     assert (config.out / "report.json").is_file()
 
 
+def test_between_two_runs_ctrl_c_is_not_swallowed(config):
+    finetune(config)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_going_on_with_a_finished_run_keeps_what_was_compared_with_it(config):
+    compared = dataclasses.replace(config, label_counts=(20,), min_steps=5)
+    compare(compared, finetune(compared))
+    before = json.loads((config.out / "report.json").read_text(encoding="utf-8"))
+    finetune(dataclasses.replace(config, min_steps=5, resume=True))
+    after = json.loads((config.out / "report.json").read_text(encoding="utf-8"))
+    assert all(after[key] == before[key] for key in ("from_scratch", "label_counts"))
+
+
 def test_label_counts_that_lose_a_label_are_refused_before_the_first_run(config, tmp_path):
     rows = "".join(f"text {i},{'rare' if i % 50 == 0 else 'common'}\n" for i in range(400))
     (tmp_path / "rare.csv").write_text("text,label\n" + rows, encoding="utf-8")

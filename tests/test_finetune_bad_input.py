@@ -35,7 +35,7 @@ def prepared(tmp_path_factory, corpus):
     save_model(random_model("rotary", seed=1), tokenizer, here / "other")
     save_adapter(adapted, LoraConfig(), here / "model", tokenizer, here / "adapter")
     about = json.loads((here / "adapter/adapter.json").read_text(encoding="utf-8"))
-    about["base"] = "other"
+    about["base"] = "../other"
     (here / "adapter/adapter.json").write_text(json.dumps(about), encoding="utf-8")
 
     files = {
@@ -58,6 +58,8 @@ def prepared(tmp_path_factory, corpus):
         "same_number.csv": "text,label\n" + "".join(f"text {i},3\n" for i in range(40)),
         "data.parquet": "PAR1",
         "empty.txt": "\n \n",
+        "twice.csv": "text,label,text\n" + "one,a,two\n" * 40,
+        "older/from_scratch/resume.pt": "of a run",
         "new_label/train.csv": GOOD,
         "new_label/test.csv": "text,label\nunheard of,c\n",
         "both/train.csv": GOOD,
@@ -65,7 +67,7 @@ def prepared(tmp_path_factory, corpus):
         "empty_folder/readme.txt": "",
     }
     for name, content in files.items():
-        (here / name).parent.mkdir(exist_ok=True)
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).write_text(content, encoding="utf-8")
     (here / "latin1.csv").write_bytes("text,label\ncafé,a\n".encode("latin-1"))
     (here / "latin1.txt").write_bytes("café\n".encode("latin-1"))
@@ -105,6 +107,10 @@ FINETUNE = [
     ("--data good.csv --train last-n --last-n 9", "the model has 3 blocks"),
     ("--data good.csv --train lora --lora.rank 0", "rank 0"),
     ("--data good.csv --train lora --lora.targets wte", "wte"),
+    ("--data good.csv --train lora --lora.alpha inf", "alpha inf"),
+    ("--data good.csv --train lora --lora.targets attn.c_attn attn.c_attn", "names a matrix twice"),
+    ("--data twice.csv", "has 2 columns 'text'"),
+    ("--data good.csv --out older --compare", "from_scratch already holds a run"),
     ("--data good.csv --keep-adapter", "needs --train lora"),
     ("--data good.csv --train head --compare", "need --train full"),
     ("--data good.csv --label-counts 100000", "there are only 32 in training"),

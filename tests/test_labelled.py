@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from gpt.baselines import baselines
 from gpt.buckets import Buckets
 from gpt.classifier import GPTClassifier, pad
 from gpt.device import pick_machine
+from gpt.errors import UserError
 from gpt.labelled import Example, read_examples, read_splits, take
 from gpt.model import GPTConfig
 from gpt.objective import drop_words, language_loss, loss_on_labels
@@ -113,6 +115,15 @@ def test_a_part_of_the_examples_has_the_size_that_was_asked_for(tmp_path):
     rows = [Example(f"text {i}", "abc"[i % 3]) for i in range(8_000)]
     for count in (125, 500, 2_000, 7_999):
         assert len(take(rows, count / 8_000, "key", tmp_path)[1]) == count
+
+
+def test_standard_input_loses_the_mark_that_editors_put_first_and_may_be_missing(monkeypatch):
+    config = predict.PredictConfig((Path("model"),), file=Path("-"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\ufefffine\n\n so so \n"))
+    assert predict.read_texts(config) == ["fine", "so so"]
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UserError, match="no standard input"):
+        predict.read_texts(config)
 
 
 def test_half_a_character_in_json_becomes_the_replacement_character(tmp_path):

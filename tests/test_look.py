@@ -108,6 +108,8 @@ def test_sizes_of_the_family_and_of_a_folder(monkeypatch, capsys, folder):
         ("surprise", ("--text", "t"), "too short"),
         ("lens", ("--text", "x" * 40), "at most 24"),
         ("surprise", ("--text", "@/nowhere"), "nowhere"),
+        ("embeddings", ("--text", "tttt"), "two different tokens"),
+        ("embeddings", ("--text", TEXT, "--most", "1"), "two different tokens"),
         ("surprise", ("--text", TEXT, "--out", "x.jpg"), "the picture is a .png"),
         ("surprise", ("--text", TEXT, "--out", "nowhere/x.png"), "there is no folder nowhere"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -123,6 +124,16 @@ def test_an_adapter_follows_its_model_to_another_folder(saved, tmp_path):
     model, base, adapter = saved
     base.rename(tmp_path / "moved")
     loaded = load_adapter(adapter, base=tmp_path / "moved")
+    assert torch.equal(classify(loaded, TEXTS, CPU), classify(model, TEXTS, CPU))
+
+
+def test_an_adapter_finds_its_model_from_any_folder_and_when_both_have_moved(saved, tmp_path, monkeypatch):
+    model, base, adapter = saved
+    (tmp_path / "elsewhere").mkdir()
+    for folder in (base, adapter):
+        folder.rename(tmp_path / "elsewhere" / folder.name)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    loaded = load_adapter(Path(adapter.name))
     assert torch.equal(classify(loaded, TEXTS, CPU), classify(model, TEXTS, CPU))
 
 

@@ -4,6 +4,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -75,7 +76,8 @@ def made_in_parallel(seed, language, start, count, processes) -> Iterator[tuple[
         for first in blocks:
             yield from make_block(seed, language, first)
     # "spawn" is what Windows and macOS do: the same everywhere, and safe beside threads
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent) as pool:
         under_way = deque(pool.submit(make_block, seed, language, next(blocks)) for _ in range(2 * processes))
         try:
             while True:
@@ -84,6 +86,16 @@ def made_in_parallel(seed, language, start, count, processes) -> Iterator[tuple[
                 yield from block
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def end_with_parent() -> None:
+    """Let this process not outlive the one that started it, even if that is killed and cannot say so."""
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def make_block(seed, language, first):
