@@ -7,13 +7,16 @@ from matplotlib.transforms import IdentityTransform
 from torch import Tensor
 
 from gpt.plots import INK, MONOSPACE, VALIDATION, plain
+from gpt.tokenizer import END_OF_TEXT
 
 DPI = 150
 GREY = (0.92, 0.92, 0.92, 1.0)
 
 
 def label(token: str) -> str:
-    """A token as a label, with white space made visible."""
+    """A token as a label, with white space made visible, and short."""
+    if token == END_OF_TEXT:
+        return "<eot>"
     token = plain(token.replace("\n", "⏎").replace("\t", "→").replace(" ", "·"))
     return "".join(character if character.isprintable() else "\ufffd" for character in token)
 
@@ -103,7 +106,7 @@ def attention_maps(weights: Tensor, tokens: list[str], titles: list[str], column
     heads, T, _ = weights.shape
     rows, side = -(-heads // columns), max(2.5, 0.16 * T)
     figure, grid = plt.subplots(
-        rows, columns, figsize=(side * columns + 0.8, (side + 0.1) * rows + 0.9), dpi=100, squeeze=False, sharex=True,
+        rows, columns, figsize=(side * columns + 0.8, (side + 0.25) * rows + 1.0), dpi=100, squeeze=False, sharex=True,
         sharey=True, layout="constrained",
     )  # fmt: skip
     names = [label(token) for token in tokens]

@@ -1,7 +1,7 @@
 """Make the toy world's texts.
 
-    python -m data.world stories --out data/stories --megabytes 10
-    python -m data.world reviews --out data/reviews --difficulty hard
+python -m data.world stories --out data/stories --megabytes 10
+python -m data.world reviews --out data/reviews --difficulty hard
 """
 
 from dataclasses import dataclass
