@@ -9,6 +9,7 @@ The best model so far (by the validation split) is always in the run folder, whi
 folder. Beside it: report.json, curve.png, confusion.png, metrics.jsonl, train_config.json, and resume.pt.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -169,7 +170,7 @@ def finetune(config: FinetuneConfig) -> dict | None:
     report = tell(config, model, task, machine, seconds)
     stop.release()
     if stop.requested:  # meanwhile: no other run shall follow
-        run_folder.say_how_to_go_on(max_steps)
+        run_folder.say_how_to_go_on(run_folder.read_metrics(config.out)[-1]["step"])
         return None
     return report
 
@@ -205,8 +206,9 @@ def tell(config: FinetuneConfig, model: GPTClassifier, task: Task, machine: Mach
         "best_step": None,
     }
     if (config.out / "report.json").is_file():  # of this very run, going on: what was compared with it stays
-        before = json.loads((config.out / "report.json").read_text(encoding="utf-8"))
-        report |= {key: before[key] for key in ("from_scratch", "label_counts") if key in before}
+        with contextlib.suppress(ValueError):  # damaged
+            before = json.loads((config.out / "report.json").read_text(encoding="utf-8"))
+            report |= {key: before[key] for key in ("from_scratch", "label_counts") if key in before}
     best = predict.load(config.out, machine.device)  # what the user will have, read back from the disk
     logits = classify(best, task.tokens["test"], machine)
     report |= finetune_report.test(task, logits)
@@ -227,8 +229,8 @@ def write_report(folder: Path, report: dict) -> None:
 
 
 def further_runs(config: FinetuneConfig) -> dict[int | None, dict[str, FinetuneConfig]]:
-    """What is compared with the first run: number of labels -> "pretrained" and "from_scratch" -> settings. None are
-    as many labels as the first run has, which is itself the pretrained one there."""
+    """What is compared with the first run: number of labels -> "pretrained" and "from_scratch" -> settings. The number
+    None stands for all that the first run has: there, it is itself the pretrained one."""
     runs = {}
     for count in (*sorted(config.label_counts), None) if config.compare or config.label_counts else ():
         runs[count] = {}

@@ -3,10 +3,10 @@
     python -m benchmarks.finetune --data data/reviews
     python -m benchmarks.finetune --data my_reviews.csv --rounds 9
 
-Theirs is GPT2ForSequenceClassification as its guides train it: float32, texts in random order, each batch padded on
-the right to its longest. Ours is what finetune.py does: texts of like length share a batch, and the precision is
-what this machine is fast at. The nets have the same shape, weights, batch size, AdamW and clipping; without dropout
-they give the same answers, which is checked. The contenders take turns, each in a process of its own; the table gives
+Theirs is GPT2ForSequenceClassification as its guides train it: float32, AdamW, texts in random order, each batch padded
+on the right to its longest. Ours is what finetune.py does: texts of like length share a batch, the precision is what
+this machine is fast at, the optimizers its own. The nets have the same shape, weights, batch size and clipping; without
+dropout they give the same answers, which is checked. The contenders take turns, each in a process of its own; the table gives
 medians. The last row reads texts without training.
 """
 
@@ -147,6 +147,7 @@ def main() -> None:
     set_threads(settings)
     texts = [example.text for example in read_splits(config.data, 0)["train"]]
     tokenizer = Tokenizer.train(texts, config.vocab_size)
+    tokenizer.add_bos_token = True  # as finetune.py sees to it
     task = load_task(config.data, False, None, 0, tokenizer, 256)
     check(task, config.vocab_size)
 

@@ -36,7 +36,7 @@ class Dataset:
         for split in ("train", "val"):
             self._check(split, self.meta[f"{split}_tokens"])
         self.end_of_text = self.vocab_size - 1
-        # Whether most windows begin where a document does, at the end-of-text token before it: documents fit into one.
+        # Where the mean document fits into a window, most windows begin with one, at the end-of-text token before it.
         self.begins_documents = self.meta["train_tokens"] <= self.meta["train_documents"] * context_length
         # An epoch starts at its own offset in [0, context_length), so windows are cut differently each time.
         self.windows_per_epoch = (self.meta["train_tokens"] - context_length) // context_length

@@ -64,7 +64,7 @@ def run_main(main: Callable[[], None]) -> None:
     except (MemoryError, RuntimeError) as error:  # PyTorch says it with a RuntimeError, on a CPU as on a GPU
         if not isinstance(error, MemoryError) and not any(said in str(error) for said in OUT_OF_MEMORY):
             raise
-        fail("there is not enough memory: a smaller model, batch or context needs less, and so does --accumulate")
+        fail("there is not enough memory: a smaller model, context or batch (--accumulate) needs less")
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         sys.exit(130)

@@ -8,6 +8,7 @@ import csv
 import json
 import math
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ class Example:
     label: str
 
 
-def read_splits(data: Path, seed: int) -> dict[str, list[Example]]:
+def read_splits(data: Path, seed: int, regression: bool = False) -> dict[str, list[Example]]:
     """The examples of "train", "val" and "test" from a folder, or from one file that is split here.
 
     Raises UserError if files are missing or damaged (saying the line), if a text is empty, or if there are too few
@@ -40,7 +41,7 @@ def read_splits(data: Path, seed: int) -> dict[str, list[Example]]:
     splits = {split: read_examples(path) for split, path in files.items() if path is not None}
     for split in ("test", "val"):
         if split not in splits:
-            splits["train"], splits[split] = take(splits["train"], TAKEN, f"{seed} {split}", data)
+            splits["train"], splits[split] = take(splits["train"], TAKEN, f"{seed} {split}", data, regression)
     return splits
 
 
@@ -122,18 +123,26 @@ def json_rows(file, path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int,
         yield line, row
 
 
-def take(examples: list[Example], share: float, key: str, data: Path) -> tuple[list[Example], list[Example]]:
-    """(The rest, `share` of the examples), with each label in both as often as in the whole, as near as it goes.
+def take(
+    examples: list[Example], share: float, key: str, data: Path, regression: bool = False
+) -> tuple[list[Example], list[Example]]:
+    """(The rest, `share` of the examples), with each label in both as often as in the whole, as near as it goes; the
+    only example of a label stays with the rest. Of the numbers of a regression, which may all differ, any are taken.
 
     Which ones depends on the key and on the examples alone: they are shuffled, laid out label by label, and taken at
     equal distances (systematic sampling; Madow and Madow 1944). Both parts keep the order they came in.
     """
-    count = round(len(examples) * share)
+    draw = random.Random(key)
+    laid_out = draw.sample(range(len(examples)), len(examples))
+    if not regression:
+        times = Counter(example.label for example in examples)
+        laid_out = [i for i in laid_out if times[examples[i].label] > 1]
+        laid_out.sort(key=lambda i: examples[i].label)
+    count = min(round(len(examples) * share), len(laid_out))
     if not 0 < count < len(examples):
         raise UserError(f"{data} holds too few examples to take a part of them: give more, or the splits themselves")
-    laid_out = random.Random(key).sample(range(len(examples)), len(examples))
-    laid_out.sort(key=lambda i: examples[i].label)
-    taken = {laid_out[int((k + 0.5) * len(examples) / count)] for k in range(count)}
+    start = draw.random()
+    taken = {laid_out[int((k + start) * len(laid_out) / count)] for k in range(count)}
     kept = [example for i, example in enumerate(examples) if i not in taken]
     return kept, [examples[i] for i in sorted(taken)]
 

@@ -36,10 +36,11 @@ def read(text: str, tokenizer, most: int | None = None) -> tuple[list[int], list
         except UnicodeDecodeError as error:
             raise UserError(f"{text[1:]} is not UTF-8 text: see its byte {error.start}") from None
     tokens = tokenizer.encode_document(text)
-    if len(tokens) - tokenizer.add_bos_token < 2:
+    before = int(tokenizer.add_bos_token)  # tokens that are not the text's own
+    if len(tokens) - before < 2:
         raise UserError("the text is too short: at least two tokens are needed")
     if most is not None and len(tokens) > most:
-        raise UserError(f"the text has {len(tokens)} tokens: at most {most} fit here, shorten it")
+        raise UserError(f"the text has {len(tokens) - before} tokens: at most {most - before} fit here, shorten it")
     return tokens, [show(tokenizer, token) for token in tokens]
 
 

@@ -114,7 +114,7 @@ def load_adapter(
     try:
         about = json.loads((folder / "adapter.json").read_text(encoding="utf-8"))
         config = LoraConfig(about["rank"], about["alpha"], tuple(about["targets"]))
-        base = Path(os.path.normpath(base or folder / about["base"]))
+        base = Path(base or (folder.resolve() / about["base"]).resolve())
         digest, labels = about["base_sha256"], tuple(about["labels"])
         learned = safetensors.torch.load_file(folder / "adapter.safetensors")
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -139,7 +139,7 @@ def load_adapter(
 def path_from(folder: Path, base: Path) -> str:
     """Where `base` is, seen from `folder`: both may move together, and a command be run from anywhere."""
     try:
-        return Path(os.path.relpath(base, folder)).as_posix()
+        return Path(os.path.relpath(base.resolve(), folder.resolve())).as_posix()
     except ValueError:  # on another drive of Windows
         return base.resolve().as_posix()
 

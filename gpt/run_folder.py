@@ -76,8 +76,10 @@ def go_on(config: Any, data: dict) -> dict | None:
     if was_killed_at_once(config.out):
         return None
     state = load_resume(config.out / "resume.pt")
-    if not {"config", "data", "step"} <= state.keys():
-        raise UserError(f"{config.out / 'resume.pt'} was not written by a run: restore the one that was, or begin anew")
+    if not {"config", "data", "step", "optimizers"} <= state.keys():
+        raise UserError(
+            f"{config.out / 'resume.pt'} was not written by this version of the project: begin anew with --overwrite"
+        )
     defaults = {field.name: field.default for field in dataclasses.fields(config)}  # of what is newer than the run
     before, now = defaults | json.loads(state["config"]), config_to_json(config)
     changed = [
@@ -161,7 +163,7 @@ class StopRequest:
     def release(self) -> None:
         """Signals do again what they did before."""
         for number, handler in self.before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: set by no Python code
 
 
 def say_how_to_go_on(step: int) -> None:

@@ -44,12 +44,13 @@ def load_task(
 ) -> Task:
     """Read a labelled data set for a model with this tokenizer and context. count: use only so many of the training
     examples, about as many of each label as its share. Raises UserError for what labelled.py does."""
-    examples = read_splits(data, split_seed)
+    examples = read_splits(data, split_seed, regression)
     if count and count > len(examples["train"]):
         raise UserError(f"{count} labels are asked for, but there are only {len(examples['train']):,} in training")
     if count and count < len(examples["train"]):
         known = {example.label for example in examples["train"]}
-        examples["train"] = take(examples["train"], count / len(examples["train"]), f"{split_seed} labels", data)[1]
+        share = count / len(examples["train"])
+        examples["train"] = take(examples["train"], share, f"{split_seed} labels", data, regression)[1]
         lost = known - {example.label for example in examples["train"]}
         if lost and not regression:
             raise UserError(f"{count} labels leave no example of {', '.join(sorted(lost)[:10])}: use more of them")

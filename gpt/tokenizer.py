@@ -27,7 +27,7 @@ WORD = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\
 # Training looks at the commonest words until the different ones make 2 MB; what is rarer changes little, but Chinese,
 # whose "words" are whole clauses, has it without end.
 DIFFERENT_WORDS = 2_000_000
-# And a word longer than this many bytes (a genome, a row of a million dashes) at its parts, each of which merges alone.
+# Of a word longer than this many bytes (a genome, a row of a million dashes) each such part is a word by itself.
 LONGEST_WORD = 256
 
 # GPT-2 gives bytes the ids 0-255 in this order: those that print as a character first.
@@ -120,7 +120,7 @@ class Tokenizer:
     """Text to token ids and back. Ids: 256 bytes in GPT-2's order, then the merges, then the end-of-text token.
 
     add_bos_token (`transformers`' name for it): the model knows the beginning of a document by the end-of-text token
-    before it, has hardly ever seen a window that begins otherwise, and is lost in one.
+    before it, has seldom seen a window that begins otherwise, and is lost in one.
     """
 
     def __init__(self, merges: list[tuple[bytes, bytes]], add_bos_token: bool = False):

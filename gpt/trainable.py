@@ -68,7 +68,8 @@ def build_optimizers(model: GPTClassifier, config: FinetuneConfig) -> list[Optim
 
 
 class SharedAdam(Uncompiled):
-    """Adam (Kingma and Ba 2015) with one second moment for a whole matrix, the mean of those of its entries.
+    """Adam (Kingma and Ba 2015) with one second moment for a whole matrix: the mean square of the gradients of those
+    rows that have one, which are the words of a batch and, beside a language-model loss, all.
 
     Adam divides each gradient by its own usual size, so the vector of a word that occurs once moves as far as that
     of one that occurs a thousand times. A language model has to learn its rare words that way (Kunstner et al. 2024); a
@@ -90,6 +91,7 @@ class SharedAdam(Uncompiled):
                     state |= {"step": 0, "mean": torch.zeros_like(weight), "square": weight.new_zeros(())}
                 state["step"] += 1
                 state["mean"].lerp_(weight.grad, 1 - beta1)
-                state["square"].lerp_(weight.grad.square().mean(), 1 - beta2)
+                rows = (weight.grad != 0).any(1).sum().clamp(min=1)
+                state["square"].lerp_(weight.grad.square().mean() * (len(weight) / rows), 1 - beta2)
                 size = (state["square"] / (1 - beta2 ** state["step"])).sqrt().clamp(min=1e-12)
                 weight.sub_(state["mean"] / size, alpha=group["lr"] / (1 - beta1 ** state["step"]))

@@ -133,7 +133,7 @@ def test_going_on_with_a_finished_run_keeps_what_was_compared_with_it(config):
 
 
 def test_label_counts_that_lose_a_label_are_refused_before_the_first_run(config, tmp_path):
-    rows = "".join(f"text {i},{'rare' if i % 50 == 0 else 'common'}\n" for i in range(400))
+    rows = "".join(f"text {i},{'rare' if i % 200 == 0 else 'common'}\n" for i in range(400))
     (tmp_path / "rare.csv").write_text("text,label\n" + rows, encoding="utf-8")
     with pytest.raises(UserError, match="16 labels leave no example of rare"):
         finetune(dataclasses.replace(config, data=tmp_path / "rare.csv", label_counts=(16,)))
@@ -207,6 +207,19 @@ def test_shared_adam_moves_a_rare_word_less_than_a_common_one_however_often():
         table.grad[1] = 0.1 * (step % 20 == 0)
         optimizer.step()
     assert 0 < -100 * table[1].max() < -table[0].min()
+
+
+def test_words_that_do_not_occur_change_nothing_for_those_that_do():
+    tables = [torch.nn.Parameter(torch.zeros(rows, 3)) for rows in (5, 500)]
+    optimizers = [SharedAdam([{"params": [table], "lr": 0.01}], (0.9, 0.98)) for table in tables]
+    for _ in range(5):
+        gradient = torch.randn(5, 3)
+        for table, optimizer in zip(tables, optimizers, strict=True):
+            table.grad = torch.zeros_like(table)
+            table.grad[:5] = gradient
+            optimizer.step()
+    torch.testing.assert_close(tables[0], tables[1][:5])
+    assert not tables[1][5:].any()
 
 
 def test_the_head_learns_faster_than_the_body_and_low_blocks_slowest(config):

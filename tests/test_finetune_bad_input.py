@@ -123,7 +123,7 @@ FINETUNE = [
 PREDICT = [
     ("--model model --text hi", "not a classifier: fine-tune it first"),
     ("--model nowhere --text hi", "nowhere is not a model folder"),
-    ("--model adapter --text hi", "is for another model than the one in other"),
+    ("--model adapter --text hi", "is for another model than the one in"),
     ("--model ab abc --text hi", "only models for the same task can be averaged"),
     ("--model ab", "--text"),
     ("--text hi --model", "--model names no folder"),

@@ -111,6 +111,26 @@ def test_many_labels_of_few_examples_each_are_shared_out_too(tmp_path):
     assert len({example.label for example in kept}) == 10
 
 
+def test_the_only_example_of_a_label_stays_in_training_and_other_rare_ones_go_by_lot(tmp_path):
+    rows = [Example(f"text {i}", "common") for i in range(500)]
+    rows += [Example(f"twice {i}", f"b{i // 2}") for i in range(20)] + [
+        Example(f"once {i}", f"a{i}") for i in range(10)
+    ]
+    seen = set()
+    for seed in range(30):
+        kept, taken = take(rows, 0.1, f"{seed}", tmp_path)
+        assert len(taken) == 53
+        assert {example.label for example in kept} == {example.label for example in rows}
+        seen |= {example.label for example in taken}
+    assert len(seen) == 11
+
+
+def test_numbers_that_all_differ_are_taken_too(tmp_path):
+    rows = [Example(f"text {i}", f"{i}.5") for i in range(100)]
+    kept, taken = take(rows, 0.1, "key", tmp_path, regression=True)
+    assert len(taken) == 10 and len(kept) == 90
+
+
 def test_a_part_of_the_examples_has_the_size_that_was_asked_for(tmp_path):
     rows = [Example(f"text {i}", "abc"[i % 3]) for i in range(8_000)]
     for count in (125, 500, 2_000, 7_999):

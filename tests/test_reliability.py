@@ -227,7 +227,7 @@ def test_a_damaged_resume_file_is_refused_whatever_the_damage(config, before_ste
     with pytest.raises(UserError, match="cannot be read"):
         train(dataclasses.replace(config, resume=True))
     torch.save({"weights": {}}, path)
-    with pytest.raises(UserError, match="not written by a run"):
+    with pytest.raises(UserError, match="not written by this version"):
         train(dataclasses.replace(config, resume=True))
 
 
