@@ -6,8 +6,8 @@
 Theirs is GPT2ForSequenceClassification as its guides train it: float32, AdamW, texts in random order, each batch padded
 on the right to its longest. Ours is what finetune.py does: texts of like length share a batch, the precision is what
 this machine is fast at, the optimizers its own. The nets have the same shape, weights, batch size and clipping; without
-dropout they give the same answers, which is checked. The contenders take turns, each in a process of its own; the table gives
-medians. The last row reads texts without training.
+dropout they give the same answers, which is checked. The contenders take turns, each in a process of its own; the table
+gives medians. The last row reads texts without training.
 """
 
 import itertools

@@ -86,7 +86,7 @@ def age(path):
 
 
 def test_a_run_killed_twelve_times_ends_with_the_bits_of_an_uninterrupted_one(corpus, tmp_path):
-    settings = {"data": corpus, "max_steps": 90, "eval_every": 4, "log_every": 1, "model.dropout": 0.1}
+    settings = {"data": corpus, "max_steps": 180, "eval_every": 4, "log_every": 1, "model.dropout": 0.1}
     uninterrupted = start_train(tmp_path / "uninterrupted", **settings)
     draw = random.Random(0)
     out = tmp_path / "killed"
