@@ -276,10 +276,11 @@ def main() -> None:
         predict.main(sys.argv[2:])
         return
     config = parse(lambda: tyro.cli(FinetuneConfig, description=__doc__))
-    for run in (run for runs in further_runs(config).values() for run in runs.values() if not run.resume):
+    further = further_runs(config)
+    for run in (run for runs in further.values() for run in runs.values() if not run.resume):
         run_folder.check_new(run)  # before the first run, not after it
     report = finetune(config)
-    if report and (config.compare or config.label_counts):
+    if report and further:
         compare(config, report)
 
 

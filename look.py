@@ -161,7 +161,7 @@ def reasons(model: Folder, text: Text, out: Picture = Path("reasons.png")) -> No
         gpt, tokenizer = load(model)
         names = [repr(show(tokenizer, token)) for token in range(gpt.config.vocab_size)]
     tokens, shown = read(text, tokenizer, gpt.config.context_length)
-    start = int(tokens[0] == tokenizer.end_of_text)  # what only says that a text begins is no reason
+    start = int(tokenizer.add_bos_token)  # what only says that a text begins is no reason
 
     def scores(ids: list[int]) -> torch.Tensor:
         """What the model gives each label, or each next token."""

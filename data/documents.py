@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from data.world.story import LANGUAGES
 from gpt.errors import UserError
-from gpt.labelled import read_rows, whole_characters
+from gpt.labelled import holds_rows, read_rows, whole_characters
 
 PIECE = 1 << 20  # characters, or bytes, read at a time
 
@@ -70,7 +70,7 @@ def scan(path: Path, name: str, bar: tqdm) -> Source:
             bar.update(len(data))
     if waiting := len(decoder.getstate()[0]):
         raise not_utf8(path, size - waiting)
-    documents = sum(1 for _ in documents_of(path)) if path.suffix.lower() in (".jsonl", ".csv") else 1
+    documents = sum(1 for _ in documents_of(path)) if holds_rows(path) else 1
     return Source(path, name, size, characters, documents, digest.hexdigest())
 
 
@@ -110,7 +110,7 @@ def documents_of(path: Path) -> Iterator[Document]:
 
 def cut_documents_of(source: Source, share: float) -> Iterator[tuple[Document, Document]]:
     """The documents of a file, each as two: its beginning, to be read first, and the last `share` of its characters."""
-    if source.path.suffix.lower() not in (".jsonl", ".csv"):
+    if not holds_rows(source.path):
         with source.path.open(encoding="utf-8-sig", newline="") as file:
             yield Document(pieces_of(file, int(source.characters * (1 - share)))), Document(pieces_of(file))
         return

@@ -66,9 +66,14 @@ def read_examples(path: Path) -> list[Example]:
     return examples
 
 
+def holds_rows(path: Path) -> bool:
+    """Whether a file's name says that it is a table, which read_rows reads, and not plain text."""
+    return path.suffix.lower() in (".csv", ".jsonl")
+
+
 def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     """Each row of a CSV or JSONL file as (its line, {column: value}). Raises UserError where it is not one."""
-    if path.suffix.lower() not in (".csv", ".jsonl"):
+    if not holds_rows(path):
         raise UserError(f"{path} is neither .csv nor .jsonl")
     read = csv_rows if path.suffix.lower() == ".csv" else json_rows
     try:

@@ -20,7 +20,7 @@ from torch import Tensor
 from gpt.classifier import GPTClassifier, classify, load_classifier
 from gpt.device import Machine, pick_machine
 from gpt.errors import UserError, parse, read_standard_input
-from gpt.labelled import read_rows
+from gpt.labelled import holds_rows, read_rows
 from gpt.lora import load_adapter
 from gpt.tokenizer import Tokenizer
 
@@ -81,7 +81,7 @@ def read_texts(config: PredictConfig) -> list[str]:
         raise UserError("give the texts with --text, or a file of them with --file")
     if config.file is None:
         texts = [text.strip() for text in config.text]
-    elif config.file.suffix.lower() in (".csv", ".jsonl"):
+    elif holds_rows(config.file):
         rows = list(read_rows(config.file, ("text",)))
         if empty := [line for line, row in rows if not row["text"]]:
             raise UserError(f"{config.file}, line {empty[0]}: the text is empty")
