@@ -23,20 +23,21 @@ import tyro
 from tqdm import tqdm
 
 from data.world.reviews import write_reviews
-from gpt import predict, run_folder
-from gpt.buckets import Buckets
-from gpt.checkpoint import load_model
 from gpt.classifier import GPTClassifier, classify, in_units, pad, save_classifier
-from gpt.device import Machine, pick_machine
 from gpt.errors import UserError, parse, run_main
-from gpt.files import sha256, write_text
-from gpt.finetune_config import OUR_REVIEWS, FinetuneConfig
+from gpt.files.atomic import sha256, write_text
+from gpt.files.checkpoint import load_model
+from gpt.finetuning import predict
+from gpt.finetuning.buckets import Buckets
+from gpt.finetuning.finetune_config import OUR_REVIEWS, FinetuneConfig
+from gpt.finetuning.objective import drop_words, language_loss, loss_on_labels
+from gpt.finetuning.task import Task, load_task
+from gpt.finetuning.trainable import build_optimizers, choose, count_weights
 from gpt.lora import merge, save_adapter
-from gpt.objective import drop_words, language_loss, loss_on_labels
 from gpt.optim import check_loss, learning_rate_scale, set_learning_rate, update
-from gpt.task import Task, load_task
+from gpt.running import run_folder
+from gpt.running.device import Machine, pick_machine
 from gpt.tokenizer import Tokenizer
-from gpt.trainable import build_optimizers, choose, count_weights
 
 
 def evaluate(model: GPTClassifier, task: Task, machine: Machine) -> dict[str, float]:
@@ -190,7 +191,8 @@ def introduce(config: FinetuneConfig, model: GPTClassifier, task: Task, max_step
 
 def tell(config: FinetuneConfig, model: GPTClassifier, task: Task, machine: Machine, seconds: float) -> dict:
     """Test the best weights, once, and write, draw and print what came out."""
-    from gpt import finetune_report, report_plots  # here, because scikit-learn and matplotlib take seconds to import
+    from gpt.finetuning import report as finetune_report
+    from gpt.finetuning import report_plots  # here, because scikit-learn and matplotlib take seconds to import
 
     trained, total = count_weights(model)
     report = {
@@ -264,7 +266,7 @@ def compare(config: FinetuneConfig, report: dict) -> None:
     for row in rows:
         print(f"{row['labels']:8,} {row['pretrained']:11.3f} {row['from_scratch']:13.3f} {row['tfidf']:8.3f}")
     if config.label_counts:
-        from gpt.report_plots import label_curve
+        from gpt.finetuning.report_plots import label_curve
 
         report["label_counts"] = rows
         label_curve(rows, score, config.out / "labels.png")

@@ -18,14 +18,14 @@ import tyro
 from tyro.conf import arg
 
 from gpt.errors import UserError, parse, run_main
-from gpt.look_input import Folder, Picture, Text, check_picture, load, read, show
-from gpt.look_weights import embeddings, neighbours, places, sizes
+from gpt.inside.given import Folder, Picture, Text, check_picture, load, read, show
+from gpt.inside.look_at_weights import embeddings, neighbours, places, sizes
 
 
 def surprise(model: Folder, text: Text, out: Picture = Path("surprise.png")) -> None:
     """Colour every token of a text by how little the model expected it."""
     from gpt.generate import score
-    from gpt.plots_inside import coloured_text
+    from gpt.inside.inside_plots import coloured_text
 
     gpt, tokenizer = load(model)
     tokens, shown = read(text, tokenizer, 400)
@@ -43,7 +43,7 @@ def next_tokens(model: Folder, text: Text, out: Picture = Path("next_tokens.png"
     import torch
 
     from gpt.generate import score
-    from gpt.plots_inside import token_table
+    from gpt.inside.inside_plots import token_table
 
     gpt, tokenizer = load(model)
     tokens, shown = read(text, tokenizer, 24)
@@ -66,8 +66,8 @@ def attention(
     out: Picture = Path("attention.png"),
 ) -> None:
     """Where every head of every layer looks, on a text; with each head's measured habits."""
-    from gpt.interpret import induction_score, previous_token_score, trace
-    from gpt.plots_inside import attention_maps
+    from gpt.inside.inside_plots import attention_maps
+    from gpt.inside.interpret import induction_score, previous_token_score, trace
 
     gpt, tokenizer = load(model)
     L, nh = gpt.config.n_layer, gpt.config.n_head
@@ -92,8 +92,8 @@ def attention(
 
 def heads(model: Folder, text: Text, out: Picture = Path("heads.png")) -> None:
     """Which heads look at the previous token, and which repeat patterns (induction): shares of attention, measured."""
-    from gpt.interpret import induction_score, previous_token_score
-    from gpt.plots_inside import head_scores
+    from gpt.inside.inside_plots import head_scores
+    from gpt.inside.interpret import induction_score, previous_token_score
 
     gpt, tokenizer = load(model)
     tokens, _ = read(text, tokenizer)
@@ -110,8 +110,8 @@ def heads(model: Folder, text: Text, out: Picture = Path("heads.png")) -> None:
 
 def lens(model: Folder, text: Text, out: Picture = Path("lens.png")) -> None:
     """What each layer would already say (the logit lens), and from which layer on it stays with its answer."""
-    from gpt.interpret import logit_lens, sure_from
-    from gpt.plots_inside import token_table
+    from gpt.inside.inside_plots import token_table
+    from gpt.inside.interpret import logit_lens, sure_from
 
     gpt, tokenizer = load(model)
     tokens, shown = read(text, tokenizer, min(24, gpt.config.context_length))
@@ -133,7 +133,7 @@ def lens(model: Folder, text: Text, out: Picture = Path("lens.png")) -> None:
 
 def layers(model: Folder, text: Text) -> None:
     """The loss on a text if the model stopped after each layer (sample.py --exit-layer N)."""
-    from gpt.interpret import loss_per_layer
+    from gpt.inside.interpret import loss_per_layer
 
     gpt, tokenizer = load(model)
     tokens, _ = read(text, tokenizer)
@@ -146,9 +146,9 @@ def reasons(model: Folder, text: Text, out: Picture = Path("reasons.png")) -> No
     """Which tokens moved a classifier to its label, or a model to what it would say next (gradient × input)."""
     import torch
 
-    from gpt.interpret import gradient_times_input, without_most_and_least
-    from gpt.plots_inside import coloured_text
-    from gpt.predict import load as load_classifier
+    from gpt.finetuning.predict import load as load_classifier
+    from gpt.inside.inside_plots import coloured_text
+    from gpt.inside.interpret import gradient_times_input, without_most_and_least
     from gpt.tokenizer import Tokenizer
 
     config = model / "config.json"

@@ -145,11 +145,11 @@ def main() -> None:
     # Only now what takes seconds to import, so that --help and mistakes answer at once.
     import torch
 
-    from gpt.checkpoint import load_model
-    from gpt.decoder import useful_threads
-    from gpt.device import pick_machine
-    from gpt.interpret import exit_after
-    from gpt.quantize import quantize_int8
+    from gpt.fast.decoder import useful_threads
+    from gpt.fast.int8 import quantize_int8
+    from gpt.files.checkpoint import load_model
+    from gpt.inside.interpret import exit_after
+    from gpt.running.device import pick_machine
     from gpt.tokenizer import Tokenizer
 
     model = load_model(config.model, pick_machine(config.device).device)

@@ -25,17 +25,18 @@ from tqdm import tqdm
 from data.prepare import PrepareConfig, prepare
 from data.world.samples import Told, tell_and_judge
 from data.world.writing import told_by_this_world, write_stories
-from gpt import distributed, run_folder
-from gpt.checkpoint import load_model, save_model
 from gpt.dataset import IGNORED, Dataset
-from gpt.device import Machine, pick_machine
-from gpt.distributed import Team
 from gpt.errors import UserError, parse, run_main
+from gpt.files.checkpoint import load_model, save_model
 from gpt.generate import generate
 from gpt.model import GPT
 from gpt.optim import build_optimizers, check_loss, learning_rate_scale, set_learning_rate, update
+from gpt.running import processes as distributed
+from gpt.running import run_folder
+from gpt.running.device import Machine, pick_machine
+from gpt.running.processes import Team
+from gpt.running.train_config import PRESETS, TrainConfig
 from gpt.tokenizer import Tokenizer
-from gpt.train_config import PRESETS, TrainConfig
 
 
 def default_data(vocab_size: int) -> Path:
@@ -238,7 +239,7 @@ def judgement(told: Told) -> str:
 
 
 def draw(config: TrainConfig, dataset: Dataset) -> None:
-    from gpt.plots import loss_curve  # here, because matplotlib takes a second to import
+    from gpt.running.plots import loss_curve  # here, because matplotlib takes a second to import
 
     title = f"{config.out}: {config.model.n_layer} layers, {config.model.n_embd} wide, {config.optimizer}"
     floor = dataset.meta["entropy_bits_per_byte"]

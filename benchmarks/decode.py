@@ -20,13 +20,13 @@ import torch
 import tyro
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from gpt.decoder import useful_threads
-from gpt.device import pick_machine
 from gpt.errors import parse, run_main
+from gpt.fast.decoder import useful_threads
+from gpt.fast.int8 import quantize_int8
+from gpt.files.huggingface import config_to_hf, weights_to_hf
 from gpt.generate import generate
-from gpt.huggingface import config_to_hf, weights_to_hf
 from gpt.model import GPT, GPTConfig
-from gpt.quantize import quantize_int8
+from gpt.running.device import pick_machine
 
 MODELS = {
     "small": ("4 layers, 128 wide, 0.8M", GPTConfig(65, 256, 4, 4, 128), 200),

@@ -23,18 +23,18 @@ from torch import Tensor
 
 from benchmarks.contenders import measure, start, update
 from benchmarks.roofline import table
-from gpt.buckets import Buckets
 from gpt.classifier import GPTClassifier, classify, pad
-from gpt.device import pick_machine
 from gpt.errors import parse, run_main
-from gpt.finetune_config import FinetuneConfig
-from gpt.huggingface import config_to_hf, weights_to_hf
-from gpt.labelled import read_splits
+from gpt.files.huggingface import config_to_hf, weights_to_hf
+from gpt.finetuning.buckets import Buckets
+from gpt.finetuning.finetune_config import FinetuneConfig
+from gpt.finetuning.labelled import read_splits
+from gpt.finetuning.objective import loss_on_labels
+from gpt.finetuning.task import Task, load_task
+from gpt.finetuning.trainable import build_optimizers
 from gpt.model import GPTConfig
-from gpt.objective import loss_on_labels
-from gpt.task import Task, load_task
+from gpt.running.device import pick_machine
 from gpt.tokenizer import Tokenizer
-from gpt.trainable import build_optimizers
 
 PADDING = 0  # a byte that no text holds
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import tyro
 
 from benchmarks.roofline import table
-from gpt.checkpoint import load_model
 from gpt.dataset import Dataset
-from gpt.device import pick_machine
-from gpt.distributed import join
 from gpt.errors import parse, run_main
+from gpt.fast.int8 import quantize_int8
+from gpt.files.checkpoint import load_model
 from gpt.model import GPT
-from gpt.quantize import quantize_int8
+from gpt.running.device import pick_machine
+from gpt.running.processes import join
 from train import evaluate
 
 BATCH_SIZE = 32  # windows at a time

@@ -24,11 +24,11 @@ import tyro
 
 from benchmarks.roofline import matrix_rate, table
 from gpt.dataset import Dataset
-from gpt.device import best_dtype
 from gpt.errors import UserError, parse, run_main
-from gpt.huggingface import config_to_hf
+from gpt.files.huggingface import config_to_hf
 from gpt.model import GPT, GPTConfig
-from gpt.run_folder import read_metrics
+from gpt.running.device import best_dtype
+from gpt.running.run_folder import read_metrics
 
 SHAPE = GPTConfig(257, 32, n_layer=2, n_head=4, n_embd=176, position="rotary")
 STEPS, BATCH_SIZE = 132, 64

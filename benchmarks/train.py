@@ -23,11 +23,11 @@ from torch.optim import Optimizer
 
 from benchmarks.contenders import measure, start, update
 from benchmarks.roofline import matrix_rate, table
-from gpt.device import Machine, pick_machine
 from gpt.errors import parse, run_main
-from gpt.huggingface import config_to_hf
+from gpt.files.huggingface import config_to_hf
 from gpt.model import GPT, GPTConfig
 from gpt.optim import build_optimizers
+from gpt.running.device import Machine, pick_machine
 
 MODELS = {
     "small": ("4 layers, 128 wide, 0.8M, 12 × 64", GPTConfig(256, 64, 4, 4, 128, position="rotary"), 12, 20),

@@ -13,11 +13,11 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from gpt.checkpoint import load_weights, read_model_folder, write_model_folder
-from gpt.device import Machine
-from gpt.dropout import Dropout
 from gpt.errors import UserError
+from gpt.fast.dropout import Dropout
+from gpt.files.checkpoint import load_weights, read_model_folder, write_model_folder
 from gpt.model import GPTConfig, Transformer
+from gpt.running.device import Machine
 from gpt.tokenizer import Tokenizer
 
 HF_CLASSES = {"learned": "GPT2ForSequenceClassification", "rotary": "GPTNeoXForSequenceClassification"}

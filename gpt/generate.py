@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gpt.decoder import Decoder
 from gpt.errors import UserError
+from gpt.fast.decoder import Decoder
 from gpt.model import GPT
 from gpt.sampling import Sampling, draw, penalise, probabilities
 from gpt.tokenizer import Tokenizer

@@ -21,10 +21,10 @@ import tyro
 from safetensors import SafetensorError
 from torch import Tensor
 
-from gpt.checkpoint import load_model, write_safetensors, write_tokenizer
 from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
-from gpt.files import sha256, write_text
+from gpt.files.atomic import sha256, write_text
+from gpt.files.checkpoint import load_model, write_safetensors, write_tokenizer
 from gpt.tokenizer import Tokenizer
 
 Target = Literal["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]

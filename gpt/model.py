@@ -19,8 +19,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpt.dropout import Dropout, drop
 from gpt.errors import UserError
+from gpt.fast.dropout import Dropout, drop
 
 
 @dataclass(frozen=True)

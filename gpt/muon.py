@@ -11,8 +11,8 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
-from gpt.distributed import share_like, whole
-from gpt.uncompiled import Uncompiled
+from gpt.fast.pytorch import Uncompiled
+from gpt.running.processes import share_like, whole
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of a polynomial that drives singular values towards 1, quickly if roughly
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gpt.distributed import whole
 from gpt.errors import UserError
+from gpt.fast.pytorch import AdamW
 from gpt.muon import Muon
-from gpt.uncompiled import AdamW
+from gpt.running.processes import whole
 
 
 def build_optimizers(

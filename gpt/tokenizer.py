@@ -19,7 +19,7 @@ import tiktoken
 from tqdm import tqdm
 
 from gpt.errors import UserError
-from gpt.files import write_text
+from gpt.files.atomic import write_text
 
 END_OF_TEXT = "<|endoftext|>"
 # A word: 's and its like, or letters, numbers or other signs with the space before them; or spaces alone.

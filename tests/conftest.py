@@ -1,8 +1,6 @@
 """What the tests share: real text that every machine has, and small folders made from it."""
 
-import csv
 import json
-import random
 import signal
 import sysconfig
 from pathlib import Path
@@ -11,11 +9,11 @@ import pytest
 import torch
 
 from data.prepare import PrepareConfig, prepare
-from gpt.checkpoint import save_model
-from gpt.finetune_config import FinetuneConfig
+from gpt.files.checkpoint import save_model
+from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.model import GPT, GPTConfig
 from gpt.tokenizer import Tokenizer
-from gpt.train_config import TrainConfig
+from tests.helpers import random_model, write_reviews
 
 torch.set_num_threads(1)  # quicker than two for nets this small
 
@@ -48,32 +46,6 @@ def model(request: pytest.FixtureRequest) -> GPT:
     return random_model(request.param)
 
 
-def random_model(position: str, vocab_size: int = 300, seed: int = 0) -> GPT:
-    """Weights ten times as large as at the start of training, so that mistakes show in the logits."""
-    torch.manual_seed(seed)
-    model = GPT(GPTConfig(vocab_size, context_length=32, n_layer=3, n_head=4, n_embd=64, position=position))
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.add_(torch.randn_like(weight) * (0.2 if weight.ndim == 2 else 0.1))
-    return model.eval()
-
-
-NOUNS = ["the film", "the meal", "this toy", "our walk", "a song", "the book", "my visit", "the game"]
-GOOD, BAD = ["great", "lovely", "charming"], ["awful", "dreadful", "boring"]
-
-
-def write_reviews(path, count, seed):
-    """Reviews that are easy to tell apart: the last word decides."""
-    draw = random.Random(seed)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["text", "label"])
-        for i in range(count):
-            words = GOOD if i % 2 else BAD
-            writer.writerow([f"I thought, number {draw.randrange(1000)}, {draw.choice(NOUNS)} was {draw.choice(words)}",
-                             "good" if i % 2 else "bad"])  # fmt: skip
-
-
 @pytest.fixture(scope="session")
 def base(tmp_path_factory, corpus):
     """A model folder: two small blocks with random weights."""
@@ -98,23 +70,6 @@ def config(base, reviews, tmp_path):
         base, reviews, tmp_path / "run", min_steps=40, epochs=1, batch_size=16, learning_rate=5e-3,
         lm_loss=0.2, word_dropout=0.05, evaluations=4, device="cpu", precision="float32", threads=1,
     )  # fmt: skip
-
-
-def small_training(data: Path, out: Path) -> TrainConfig:
-    """Twenty steps of a very small net with dropout."""
-    return TrainConfig(
-        GPTConfig(context_length=32, n_layer=2, n_head=2, n_embd=32, dropout=0.1, position="rotary"),
-        out,
-        max_steps=20,
-        batch_size=8,
-        warmup_steps=2,
-        eval_every=8,
-        log_every=5,
-        data=data,
-        device="cpu",
-        precision="float32",  # so that small differences show
-        threads=1,
-    )
 
 
 @pytest.fixture(autouse=True)

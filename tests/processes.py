@@ -31,7 +31,7 @@ def start_train(
     if METHOD == "forkserver":
         from multiprocessing import forkserver
 
-        CONTEXT.set_forkserver_preload(["processes"])
+        CONTEXT.set_forkserver_preload(["tests.processes"])
         before = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join(map(str, sys.path))  # the server does not take it over by itself
         forkserver.ensure_running()

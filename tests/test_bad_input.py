@@ -8,16 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import random_model
 
 import data.prepare
 import sample
 import train
-from gpt.checkpoint import save_model
 from gpt.errors import run_main
+from gpt.files.checkpoint import save_model
 from gpt.tokenizer import Tokenizer
-
-ROOT = Path(__file__).parent.parent
+from tests.helpers import ROOT, random_model
 
 
 @pytest.fixture

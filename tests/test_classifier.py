@@ -5,7 +5,6 @@ import json
 
 import pytest
 import torch
-from conftest import random_model
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -15,11 +14,12 @@ from transformers import (
     GPTNeoXForSequenceClassification,
 )
 
-from gpt.checkpoint import load_model, save_model
 from gpt.classifier import GPTClassifier, classify, in_units, load_classifier, pad, save_classifier
-from gpt.device import pick_machine
 from gpt.errors import UserError
+from gpt.files.checkpoint import load_model, save_model
+from gpt.running.device import pick_machine
 from gpt.tokenizer import Tokenizer
+from tests.helpers import random_model
 
 LABELS = ("bad", "good", "neither")
 CPU = pick_machine("cpu", "float32", "off")

@@ -6,22 +6,22 @@ import signal
 
 import pytest
 import torch
-from conftest import write_reviews
 from safetensors.torch import load_file
 
 import finetune as finetune_script
 from finetune import compare, finetune
-from gpt import predict, report_plots
-from gpt.buckets import Buckets
-from gpt.checkpoint import load_model, load_resume, save_resume
 from gpt.classifier import GPTClassifier, classify, pad
-from gpt.device import pick_machine
 from gpt.errors import UserError
+from gpt.files.checkpoint import load_model, load_resume, save_resume
+from gpt.finetuning import predict, report_plots
+from gpt.finetuning.buckets import Buckets
+from gpt.finetuning.trainable import SharedAdam, build_optimizers, choose
 from gpt.lora import LoraConfig
 from gpt.model import GPTConfig
-from gpt.run_folder import read_metrics
+from gpt.running.device import pick_machine
+from gpt.running.run_folder import read_metrics
 from gpt.tokenizer import Tokenizer
-from gpt.trainable import SharedAdam, build_optimizers, choose
+from tests.helpers import write_reviews
 
 CPU = pick_machine("cpu", "float32", "off")
 

@@ -6,15 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import random_model
-from test_bad_input import contents
 
 import finetune
-from gpt.checkpoint import save_model
 from gpt.classifier import GPTClassifier, save_classifier
 from gpt.errors import run_main
+from gpt.files.checkpoint import save_model
 from gpt.lora import LoraConfig, add_lora, save_adapter
 from gpt.tokenizer import Tokenizer
+from tests.helpers import random_model
+from tests.test_bad_input import contents
 
 GOOD = "text,label\n" + "".join(f"text number {i},{'ab'[i % 2]}\n" for i in range(40))
 

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from gpt.checkpoint import save_model
-from gpt.decoder import Decoder, linear
 from gpt.errors import UserError
+from gpt.fast.decoder import Decoder, linear
+from gpt.files.checkpoint import save_model
 from gpt.generate import Batch, TextStream, generate, generate_text, score
 from gpt.model import GPT, GPTConfig
 from gpt.sampling import Sampling
 from gpt.tokenizer import Tokenizer
-from tests.conftest import random_model
+from tests.helpers import random_model
 
 GREEDY = Sampling(temperature=0)
 PROMPTS = [[1, 2, 3], [7] * 17, [250], [9, 8, 7, 6, 5, 4, 3, 2], [1, 2, 3]]

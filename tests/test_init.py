@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from data.prepare import PrepareConfig, prepare
-from gpt.checkpoint import load_model, save_model
 from gpt.errors import UserError
+from gpt.files.checkpoint import load_model, save_model
 from gpt.model import GPT, GPTConfig
-from gpt.run_folder import read_metrics
+from gpt.running.run_folder import read_metrics
+from gpt.running.train_config import TrainConfig
 from gpt.tokenizer import Tokenizer
-from gpt.train_config import TrainConfig
 from train import train
 
 

@@ -7,12 +7,13 @@ import torch
 from matplotlib.image import imread
 
 import look
-from gpt import plots, plots_inside
-from gpt.checkpoint import save_model
 from gpt.classifier import GPTClassifier, save_classifier
 from gpt.errors import UserError
+from gpt.files.checkpoint import save_model
+from gpt.inside import inside_plots as plots_inside
+from gpt.running import plots
 from gpt.tokenizer import Tokenizer
-from tests.conftest import random_model
+from tests.helpers import random_model
 
 TEXT = "the cat sat on\nthe mat for $5"
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import random_model
 from safetensors.torch import load_file, save_file
-from test_classifier import CPU, LABELS, random_texts
 
-from gpt.checkpoint import save_model
 from gpt.classifier import GPTClassifier, classify, save_classifier
 from gpt.errors import UserError
+from gpt.files.checkpoint import save_model
 from gpt.lora import LoraConfig, LoraLinear, add_lora, load_adapter, merge, save_adapter
 from gpt.tokenizer import Tokenizer
+from tests.helpers import random_model
+from tests.test_classifier import CPU, LABELS, random_texts
 
 EVERYWHERE = LoraConfig(rank=4, alpha=8, targets=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"))
 TEXTS = random_texts([3, 17, 32, 8])

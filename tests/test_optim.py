@@ -2,16 +2,16 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from gpt.fast.pytorch import AdamW
 from gpt.model import GPT, GPTConfig
 from gpt.muon import Muon, orthogonalize
 from gpt.optim import build_optimizers, learning_rate_scale, set_learning_rate
-from gpt.uncompiled import AdamW
+from tests.helpers import ROOT
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
@@ -128,7 +128,7 @@ for optimizer in optimizers:
     optimizer.load_state_dict(optimizer.state_dict())
 sys.exit("torch._dynamo" in sys.modules)
 """
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 def test_our_adamw_moves_weights_as_pytorchs_own_does():

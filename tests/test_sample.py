@@ -4,17 +4,14 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import sample
-from gpt.checkpoint import save_model
+from gpt.files.checkpoint import save_model
 from gpt.generate import generate
 from gpt.tokenizer import Tokenizer
-from tests.conftest import random_model
-
-ROOT = Path(__file__).parent.parent
+from tests.helpers import ROOT, random_model
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import random
 
 import pytest
 import torch
-from conftest import random_model
 from scipy import stats
 from transformers import (
     MinPLogitsWarper,
@@ -17,6 +16,7 @@ from transformers import (
 from gpt.errors import UserError
 from gpt.generate import Batch
 from gpt.sampling import Sampling, draw, penalise, probabilities
+from tests.helpers import random_model
 
 LOGITS = torch.randn(4, 50, generator=torch.Generator().manual_seed(0)) * 3
 SETTINGS = [

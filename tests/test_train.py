@@ -6,23 +6,20 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import small_training
 from safetensors.torch import load_file
 
 import train as train_script
 from data.prepare import PrepareConfig, prepare
-from gpt.checkpoint import load_model
 from gpt.errors import UserError
+from gpt.files.checkpoint import load_model
 from gpt.model import GPTConfig
-from gpt.run_folder import read_metrics
+from gpt.running.run_folder import read_metrics
 from gpt.tokenizer import Tokenizer
+from tests.helpers import ROOT, small_training
 from train import train
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture

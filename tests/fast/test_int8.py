@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from gpt.fast.int8 import Int8Linear, int8_product, quantize_int8, to_int8
 from gpt.generate import generate
 from gpt.model import GPT, GPTConfig
-from gpt.quantize import Int8Linear, int8_product, quantize_int8, to_int8
 
 WEIGHT = torch.randn(40, 64, generator=torch.Generator().manual_seed(0)) * torch.logspace(-3, 1, 40)[:, None]
 

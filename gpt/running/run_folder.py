@@ -21,9 +21,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from gpt.checkpoint import load_resume, save_resume
 from gpt.errors import UserError
-from gpt.files import explain_failure, temporary_path, write_text
+from gpt.files.atomic import explain_failure, temporary_path, write_text
+from gpt.files.checkpoint import load_resume, save_resume
 from gpt.optim import raise_broken
 
 MODEL_FILES = ("model.safetensors", "config.json", "tokenizer_config.json", "vocab.json", "merges.txt")

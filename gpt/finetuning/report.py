@@ -11,8 +11,8 @@ from sklearn.metrics import (
 )
 from torch import Tensor
 
-from gpt.baselines import baselines
-from gpt.task import SPLITS, Task
+from gpt.finetuning.baselines import baselines
+from gpt.finetuning.task import SPLITS, Task
 
 
 def test(task: Task, logits: Tensor) -> dict:

@@ -13,19 +13,19 @@ import time
 
 import pytest
 import torch
-from conftest import small_training
-from processes import start_train
 from safetensors.torch import load_file
 
 import train as train_script
 from data.prepare import PrepareConfig, prepare
-from gpt.checkpoint import load_model, load_resume, save_model
 from gpt.errors import UserError
-from gpt.files import temporary_path
+from gpt.files.atomic import temporary_path
+from gpt.files.checkpoint import load_model, load_resume, save_model
 from gpt.model import GPT
 from gpt.optim import update
-from gpt.run_folder import read_metrics
+from gpt.running.run_folder import read_metrics
 from gpt.tokenizer import Tokenizer
+from tests.helpers import small_training
+from tests.processes import start_train
 from train import train
 
 

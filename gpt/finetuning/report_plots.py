@@ -4,8 +4,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from gpt.plots import FLOOR as OTHER
-from gpt.plots import INK, TRAIN, VALIDATION, plain
+from gpt.running.plots import FLOOR as OTHER
+from gpt.running.plots import INK, TRAIN, VALIDATION, plain
 
 
 def confusion(counts: list[list[int]], labels: tuple[str, ...], accuracy: float, path: Path) -> None:

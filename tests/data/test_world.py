@@ -9,7 +9,6 @@ import re
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -18,8 +17,8 @@ from data.world.entropy import story_entropy
 from data.world.judge import read
 from data.world.story import LANGUAGES
 from data.world.writing import told_by_this_world, write_stories
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parent.parent
 BOTH = pytest.mark.parametrize("language", ["en", "zh"])
 
 

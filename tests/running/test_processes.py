@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from processes import start_train
 
-from gpt.checkpoint import load_model, load_resume
-from gpt.device import Machine
-from gpt.distributed import Team, join
 from gpt.errors import UserError
-from gpt.run_folder import read_metrics
+from gpt.files.checkpoint import load_model, load_resume
+from gpt.running.device import Machine
+from gpt.running.processes import Team, join
+from gpt.running.run_folder import read_metrics
+from tests.helpers import ROOT
+from tests.processes import start_train
 
-ROOT = Path(__file__).parent.parent
 SETTINGS = {"max_steps": 50, "eval_every": 25, "log_every": 1}
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo and fork are at home on Linux and macOS")
 

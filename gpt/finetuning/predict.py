@@ -18,10 +18,10 @@ import tyro
 from torch import Tensor
 
 from gpt.classifier import GPTClassifier, classify, load_classifier
-from gpt.device import Machine, pick_machine
 from gpt.errors import UserError, parse, read_standard_input
-from gpt.labelled import holds_rows, read_rows
+from gpt.finetuning.labelled import holds_rows, read_rows
 from gpt.lora import load_adapter
+from gpt.running.device import Machine, pick_machine
 from gpt.tokenizer import Tokenizer
 
 

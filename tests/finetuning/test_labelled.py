@@ -13,16 +13,17 @@ import torch
 
 import finetune as finetune_script
 from finetune import finetune
-from gpt import finetune_report, predict
-from gpt.baselines import baselines
-from gpt.buckets import Buckets
 from gpt.classifier import GPTClassifier, pad
-from gpt.device import pick_machine
 from gpt.errors import UserError
-from gpt.labelled import Example, read_examples, read_splits, take
+from gpt.finetuning import predict
+from gpt.finetuning import report as finetune_report
+from gpt.finetuning.baselines import baselines
+from gpt.finetuning.buckets import Buckets
+from gpt.finetuning.labelled import Example, read_examples, read_splits, take
+from gpt.finetuning.objective import drop_words, language_loss, loss_on_labels
+from gpt.finetuning.task import load_task
 from gpt.model import GPTConfig
-from gpt.objective import drop_words, language_loss, loss_on_labels
-from gpt.task import load_task
+from gpt.running.device import pick_machine
 from gpt.tokenizer import Tokenizer
 
 CPU = pick_machine("cpu", "float32", "off")

@@ -6,15 +6,15 @@ import pickle
 
 import pytest
 import torch
-from conftest import random_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from gpt.checkpoint import load_model, load_resume, save_model, save_resume
 from gpt.errors import UserError
-from gpt.files import atomic_write
+from gpt.files.atomic import atomic_write
+from gpt.files.checkpoint import load_model, load_resume, save_model, save_resume
 from gpt.generate import generate
 from gpt.model import GPT, GPTConfig
 from gpt.tokenizer import Tokenizer
+from tests.helpers import random_model
 
 TOKENS = torch.randint(0, 300, (2, 32), generator=torch.Generator().manual_seed(1))
 FILES = {"config.json", "model.safetensors", "vocab.json", "merges.txt", "tokenizer_config.json"}

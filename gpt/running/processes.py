@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gpt.device import Machine
 from gpt.errors import UserError
 from gpt.model import GPT
+from gpt.running.device import Machine
 
 PATIENCE = timedelta(minutes=30)  # that one process waits for another: making data and samples takes a while
 

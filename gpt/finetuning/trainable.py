@@ -5,9 +5,9 @@ from torch.optim import Optimizer
 
 from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
-from gpt.finetune_config import FinetuneConfig
+from gpt.fast.pytorch import AdamW, Uncompiled
+from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.lora import add_lora
-from gpt.uncompiled import AdamW, Uncompiled
 
 BETAS = (0.9, 0.98)
 

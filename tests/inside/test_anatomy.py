@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import GPTJConfig, GPTJForCausalLM, OpenAIGPTConfig, OpenAIGPTLMHeadModel
 
-from gpt.anatomy import FAMILY, anatomy_of
-from gpt.decoder import Decoder
+from gpt.fast.decoder import Decoder
+from gpt.inside.anatomy import FAMILY, anatomy_of
 from gpt.model import GPT, GPTConfig
 from train import PRESETS
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gpt.errors import UserError
-from gpt.labelled import Example, label_names, label_numbers, read_splits, take
+from gpt.finetuning.labelled import Example, label_names, label_numbers, read_splits, take
 from gpt.tokenizer import Tokenizer
 
 SPLITS = ("train", "val", "test")

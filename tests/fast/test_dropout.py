@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gpt.dropout import Dropout, drop
+from gpt.fast.dropout import Dropout, drop
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

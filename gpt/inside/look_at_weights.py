@@ -6,16 +6,16 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from gpt.anatomy import FAMILY, anatomy_of
 from gpt.errors import UserError
-from gpt.look_input import Folder, Picture, Text, load, read, show
+from gpt.inside.anatomy import FAMILY, anatomy_of
+from gpt.inside.given import Folder, Picture, Text, load, read, show
 
 
 def neighbours(
     model: Folder, words: Annotated[tuple[str, ...], arg(help="words of one token each; a space in front counts")]
 ) -> None:
     """The tokens whose embeddings are nearest to that of each word."""
-    from gpt.interpret import nearest_tokens
+    from gpt.inside.interpret import nearest_tokens
 
     gpt, tokenizer = load(model)
     for word in words:
@@ -37,7 +37,7 @@ def embeddings(
     import torch
     from sklearn.decomposition import PCA
 
-    from gpt.plots_inside import scatter_of_tokens
+    from gpt.inside.inside_plots import scatter_of_tokens
 
     gpt, tokenizer = load(model)
     counts = Counter(token for token in read(text, tokenizer)[0] if token != tokenizer.end_of_text)
@@ -56,8 +56,8 @@ def embeddings(
 
 def places(model: Folder, out: Picture = Path("places.png")) -> None:
     """How alike two places in the context are to the model."""
-    from gpt.interpret import position_similarity
-    from gpt.plots_inside import place_map
+    from gpt.inside.inside_plots import place_map
+    from gpt.inside.interpret import position_similarity
 
     gpt, _ = load(model)
     similarity = position_similarity(gpt)
@@ -71,7 +71,7 @@ def sizes(
     names: Annotated[tuple[str, ...], arg(help="which of the family, or model folders")] = tuple(FAMILY),
 ) -> None:
     """Parameters, memory and operations of the GPT family, part by part, computed from the shapes alone."""
-    from gpt.huggingface import load_config
+    from gpt.files.huggingface import load_config
 
     parts = ("token embedding", "positions", "attention", "MLP", "norms", "head")
     print(f"| model | parameters | {' | '.join(parts)} | float32 | int8 | to train | cache | GFLOP/token |")

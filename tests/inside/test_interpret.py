@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gpt import interpret
 from gpt.errors import UserError
+from gpt.inside import interpret
 from gpt.model import GPTConfig, Transformer
 
 TOKENS = [5, 80, 3, 3, 200, 7, 41, 80, 3, 11]

@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from gpt.device import Machine, best_dtype, keep_freed_memory, pick_machine
+from gpt.running.device import Machine, best_dtype, keep_freed_memory, pick_machine
 
 CPU = torch.device("cpu")
 

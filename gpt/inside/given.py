@@ -22,7 +22,7 @@ def check_picture(path: Path) -> None:
 
 def load(folder: Path) -> tuple:
     """A model folder's model and tokenizer."""
-    from gpt.checkpoint import load_model
+    from gpt.files.checkpoint import load_model
     from gpt.tokenizer import Tokenizer
 
     return load_model(folder), Tokenizer.load(folder)

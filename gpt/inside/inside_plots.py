@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.transforms import IdentityTransform
 from torch import Tensor
 
-from gpt.plots import INK, MONOSPACE, VALIDATION, plain
+from gpt.running.plots import INK, MONOSPACE, VALIDATION, plain
 from gpt.tokenizer import END_OF_TEXT
 
 DPI = 150

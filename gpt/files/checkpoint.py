@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from gpt.errors import UserError
-from gpt.files import atomic_write, write_text
-from gpt.huggingface import config_to_hf, load_config, weights_from_hf, weights_to_hf
+from gpt.files.atomic import atomic_write, write_text
+from gpt.files.huggingface import config_to_hf, load_config, weights_from_hf, weights_to_hf
 from gpt.model import GPT, GPTConfig
 from gpt.tokenizer import END_OF_TEXT, Tokenizer
 

@@ -1,0 +1,55 @@
+"""What several tests build: small models, reviews that are easy to tell apart, a short training."""
+
+import csv
+import random
+from pathlib import Path
+
+import torch
+
+from gpt.model import GPT, GPTConfig
+from gpt.running.train_config import TrainConfig
+
+ROOT = Path(__file__).parent.parent
+
+
+def random_model(position: str, vocab_size: int = 300, seed: int = 0) -> GPT:
+    """Weights ten times as large as at the start of training, so that mistakes show in the logits."""
+    torch.manual_seed(seed)
+    model = GPT(GPTConfig(vocab_size, context_length=32, n_layer=3, n_head=4, n_embd=64, position=position))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * (0.2 if weight.ndim == 2 else 0.1))
+    return model.eval()
+
+
+NOUNS = ["the film", "the meal", "this toy", "our walk", "a song", "the book", "my visit", "the game"]
+GOOD, BAD = ["great", "lovely", "charming"], ["awful", "dreadful", "boring"]
+
+
+def write_reviews(path, count, seed):
+    """Reviews that are easy to tell apart: the last word decides."""
+    draw = random.Random(seed)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for i in range(count):
+            words = GOOD if i % 2 else BAD
+            writer.writerow([f"I thought, number {draw.randrange(1000)}, {draw.choice(NOUNS)} was {draw.choice(words)}",
+                             "good" if i % 2 else "bad"])  # fmt: skip
+
+
+def small_training(data: Path, out: Path) -> TrainConfig:
+    """Twenty steps of a very small net with dropout."""
+    return TrainConfig(
+        GPTConfig(context_length=32, n_layer=2, n_head=2, n_embd=32, dropout=0.1, position="rotary"),
+        out,
+        max_steps=20,
+        batch_size=8,
+        warmup_steps=2,
+        eval_every=8,
+        log_every=5,
+        data=data,
+        device="cpu",
+        precision="float32",  # so that small differences show
+        threads=1,
+    )
