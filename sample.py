@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from gpt.errors import UserError, parse, read_standard_input, run_main
+from gpt.errors import UserError
+from gpt.running.command_line import parse_flags, read_standard_input, run_main
 
 if TYPE_CHECKING:
     from gpt.generate import Choice
@@ -58,6 +59,8 @@ class SampleConfig:
     """let the model speak after this many of its layers"""
     quantize: Literal["int8"] | None = None
     """keep the weights in 8 bits: a quarter of the memory"""
+    plain: bool = False
+    """only the plain code of gpt/*.py: the whole text is read again for every token"""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes the fastest there is"""
 
@@ -80,20 +83,27 @@ def read_prompts(config: SampleConfig) -> list[str]:
 
 def continue_prompts(model: "GPT", tokenizer: "Tokenizer", prompts: list[str], config: SampleConfig) -> None:
     """Print the continuations: a single one as it is made, several one after the other when all are done."""
-    from gpt.generate import Batch, generate_text
+    from gpt.fast.batch import Batch
+    from gpt.running.streaming import stream_texts, stream_texts_plainly
     from gpt.sampling import Sampling
 
-    sampling = Sampling(config.temperature, config.top_k, config.top_p, config.min_p, config.repetition_penalty)
+    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+    settings = {name: getattr(config, name) for name in names}
     rows = [(prompt, config.seed + i) for prompt in prompts for i in range(config.num_samples)]
-    tokens = [tokenizer.encode_document(prompt) or [tokenizer.end_of_text] for prompt, _ in rows]
-    seeds = [seed for _, seed in rows]
-    batch = Batch(model, tokens, seeds, config.max_new_tokens, sampling, config.logprobs)
-    texts = [prompt for prompt, _ in rows]
+    texts, seeds = [prompt for prompt, _ in rows], [seed for _, seed in rows]
+    tokens = [tokenizer.encode_document(prompt) or [tokenizer.end_of_text] for prompt in texts]
+    if config.plain:
+        shown = stream_texts_plainly(
+            model, tokenizer, tokens, seeds, config.max_new_tokens, config.stop, config.logprobs, **settings
+        )
+    else:
+        batch = Batch(model, tokens, seeds, config.max_new_tokens, Sampling(**settings), config.logprobs)
+        shown = stream_texts(batch, tokenizer, config.stop)
     choices: list[list[Choice]] = [[] for _ in rows]
     alone = len(rows) == 1
     if alone:
         print(texts[0], end="", flush=True)
-    for row, text, choice in generate_text(batch, tokenizer, config.stop):
+    for row, text, choice in shown:
         texts[row] += text
         choices[row].append(choice)
         if alone:
@@ -134,7 +144,7 @@ def print_score(model: "GPT", tokenizer: "Tokenizer", text: str, num_top: int) -
 
 
 def main() -> None:
-    config = parse(lambda: tyro.cli(SampleConfig, description=__doc__))
+    config = parse_flags(lambda: tyro.cli(SampleConfig, description=__doc__))
     if config.num_samples < 1:
         raise UserError(f"--num-samples is {config.num_samples}: it must be at least 1")
     if not 0 <= config.seed < 2**63:
@@ -142,21 +152,26 @@ def main() -> None:
     if config.logprobs is not None and config.logprobs < 0:
         raise UserError(f"--logprobs is {config.logprobs}: it must be at least 0")
     prompts = read_prompts(config)
+    if config.plain and config.quantize:
+        raise UserError("--quantize is one of the fast twins: leave out either it or --plain")
     # Only now what takes seconds to import, so that --help and mistakes answer at once.
     import torch
 
-    from gpt.fast.decoder import useful_threads
     from gpt.fast.int8 import quantize_int8
+    from gpt.fast.linear import useful_threads
+    from gpt.fast.speed_up import speed_up
     from gpt.files.checkpoint import load_model
+    from gpt.files.tokenizer_files import load_tokenizer
     from gpt.inside.interpret import exit_after
     from gpt.running.device import pick_machine
-    from gpt.tokenizer import Tokenizer
 
-    model = load_model(config.model, pick_machine(config.device).device)
-    torch.set_num_threads(useful_threads(model))
-    tokenizer = Tokenizer.load(config.model)
+    machine = pick_machine(config.device, plain=config.plain)
+    model, tokenizer = load_model(config.model, machine.device), load_tokenizer(config.model)
     if config.exit_layer is not None:
         exit_after(model, config.exit_layer)
+    if not config.plain:
+        speed_up(model, machine.device, torch.float32)
+        torch.set_num_threads(useful_threads(model))
     if config.quantize == "int8":
         quantize_int8(model)
     if config.score:

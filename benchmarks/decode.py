@@ -20,13 +20,13 @@ import torch
 import tyro
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from gpt.errors import parse, run_main
-from gpt.fast.decoder import useful_threads
+from gpt.fast.batch import generate_with_cache
 from gpt.fast.int8 import quantize_int8
+from gpt.fast.linear import useful_threads
+from gpt.fast.speed_up import speed_up
 from gpt.files.huggingface import config_to_hf, weights_to_hf
-from gpt.generate import generate
 from gpt.model import GPT, GPTConfig
-from gpt.running.device import pick_machine
+from gpt.running.command_line import parse_flags, run_main
 
 MODELS = {
     "small": ("4 layers, 128 wide, 0.8M", GPTConfig(65, 256, 4, 4, 128), 200),
@@ -59,7 +59,7 @@ def ours(model: GPT, n: int) -> list[int]:
     """n tokens, with as many threads as sample.py would use."""
     threads = torch.get_num_threads()
     torch.set_num_threads(useful_threads(model))
-    tokens = list(generate(model, PROMPT, n, temperature=0))
+    tokens = list(generate_with_cache(model, PROMPT, n, temperature=0))
     torch.set_num_threads(threads)
     return tokens
 
@@ -77,8 +77,7 @@ def size(model: GPT) -> int:
 
 
 def main() -> None:
-    config = parse(lambda: tyro.cli(DecodeConfig, description=__doc__))
-    pick_machine("cpu")  # what sample.py does first
+    config = parse_flags(lambda: tyro.cli(DecodeConfig, description=__doc__))
     if config.threads:
         torch.set_num_threads(config.threads)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads\n")
@@ -89,6 +88,7 @@ def main() -> None:
         title, shape, n = MODELS[name]
         torch.manual_seed(0)
         model = GPT(shape).eval()
+        speed_up(model, torch.device("cpu"), torch.float32)  # as sample.py does
         quantized = copy.deepcopy(model)
         quantize_int8(quantized)
         twin = hf_twin(model)

@@ -23,16 +23,17 @@ from torch import Tensor
 
 from benchmarks.contenders import measure, start, update
 from benchmarks.roofline import table
-from gpt.classifier import GPTClassifier, classify, pad
-from gpt.errors import parse, run_main
+from gpt.classifier import GPTClassifier, loss_on_labels, pad
+from gpt.fast.bpe import train_bpe_with_heap
+from gpt.fast.speed_up import speed_up
 from gpt.files.huggingface import config_to_hf, weights_to_hf
-from gpt.finetuning.buckets import Buckets
 from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.finetuning.labelled import read_splits
-from gpt.finetuning.objective import loss_on_labels
-from gpt.finetuning.task import Task, load_task
-from gpt.finetuning.trainable import build_optimizers
+from gpt.finetuning.predict import classify
+from gpt.finetuning.task import Buckets, Task, load_task
+from gpt.finetuning.trainable import build_layerwise_optimizers
 from gpt.model import GPTConfig
+from gpt.running.command_line import parse_flags, run_main
 from gpt.running.device import pick_machine
 from gpt.tokenizer import Tokenizer
 
@@ -74,8 +75,8 @@ def ours(task: Task, vocab_size: int, config: FinetuneConfig, training: bool) ->
     set_threads(config)
     machine, texts, targets = pick_machine("cpu", config.precision), task.tokens["train"], task.targets["train"]
     model = new_net(task, vocab_size).train(training)
-    model.transformer.use_fused_attention(machine.prefers_fused_attention(model.config.context_length))
-    optimizers = build_optimizers(model, config)
+    twins = speed_up(model, machine.device, machine.dtype)
+    optimizers = build_layerwise_optimizers(model, config, twins)
     buckets = Buckets([len(text) for text in texts], config.batch_size, config.seed)
     steps = itertools.count()
 
@@ -142,11 +143,11 @@ def check(task: Task, vocab_size: int) -> None:
 
 
 def main() -> None:
-    config = parse(lambda: tyro.cli(BenchmarkConfig, description=__doc__))
+    config = parse_flags(lambda: tyro.cli(BenchmarkConfig, description=__doc__))
     settings = FinetuneConfig(model=Path(), data=config.data, out=Path(), threads=config.threads)
     set_threads(settings)
     texts = [example.text for example in read_splits(config.data, 0)["train"]]
-    tokenizer = Tokenizer.train(texts, config.vocab_size)
+    tokenizer = Tokenizer.train(texts, config.vocab_size, train_bpe_with_heap)
     tokenizer.add_bos_token = True  # as finetune.py sees to it
     task = load_task(config.data, False, None, 0, tokenizer, 256)
     check(task, config.vocab_size)

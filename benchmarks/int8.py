@@ -8,17 +8,19 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 import tyro
 
 from benchmarks.roofline import table
-from gpt.dataset import Dataset
-from gpt.errors import parse, run_main
 from gpt.fast.int8 import quantize_int8
+from gpt.fast.speed_up import speed_up
 from gpt.files.checkpoint import load_model
+from gpt.files.tokens_folder import TokensFolder
 from gpt.model import GPT
+from gpt.running.command_line import parse_flags, run_main
 from gpt.running.device import pick_machine
-from gpt.running.processes import join
-from train import evaluate
+from gpt.running.processes import Processes
+from gpt.running.validation import validation_loss
 
 BATCH_SIZE = 32  # windows at a time
 
@@ -38,14 +40,17 @@ def megabytes(model: GPT) -> float:
 
 
 def main() -> None:
-    config = parse(lambda: tyro.cli(Int8Config, description=__doc__))
+    config = parse_flags(lambda: tyro.cli(Int8Config, description=__doc__))
     model = load_model(config.model)
-    dataset = Dataset(config.data, model.config.context_length, BATCH_SIZE, seed=0)
+    dataset = TokensFolder(config.data).dataset(model.config.context_length, BATCH_SIZE)
+    speed_up(model, torch.device("cpu"), torch.float32)
     quantized = copy.deepcopy(model)
     quantize_int8(quantized)
     machine = pick_machine("cpu", "float32", "off")
-    team = join(machine, BATCH_SIZE, accumulate=1, sharding=False)
-    before, after = (math.exp(evaluate(each, dataset, machine, team, BATCH_SIZE)) for each in (model, quantized))
+    alone = Processes(rank=0, size=1, device=machine.device)
+    before, after = (
+        math.exp(validation_loss(each, dataset, machine, alone, BATCH_SIZE)) for each in (model, quantized)
+    )
     sizes = (f"{megabytes(each):.2f} MB" for each in (model, quantized))
     row = [str(config.model), *sizes, f"{before:.4f}", f"{after:.4f}", f"{after / before - 1:+.3%}"]
     print(table(["model", "float32", "int8", "perplexity, float32", "int8", "change"], [row]))

@@ -23,10 +23,12 @@ import torch.nn.functional as F
 import tyro
 
 from benchmarks.roofline import matrix_rate, table
-from gpt.dataset import Dataset
-from gpt.errors import UserError, parse, run_main
+from gpt.errors import UserError
 from gpt.files.huggingface import config_to_hf
-from gpt.model import GPT, GPTConfig
+from gpt.files.tokens_folder import TokensFolder
+from gpt.inside.anatomy import training_flops_per_token
+from gpt.model import GPTConfig
+from gpt.running.command_line import parse_flags, run_main
 from gpt.running.device import best_dtype
 from gpt.running.run_folder import read_metrics
 
@@ -77,7 +79,7 @@ def peer(data: Path) -> float:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(1337)
-    dataset = Dataset(data, 64, 12)
+    dataset = TokensFolder(data).dataset(64, 12)
     shape = GPTConfig(257, 64, n_layer=4, n_head=4, n_embd=128)
     model = GPT2LMHeadModel(GPT2Config(**config_to_hf(shape, end_of_text=256)))
     groups = [
@@ -104,10 +106,10 @@ def peer(data: Path) -> float:
 
 
 def main() -> None:
-    config = parse(lambda: tyro.cli(TimeToLossConfig, description=__doc__))
+    config = parse_flags(lambda: tyro.cli(TimeToLossConfig, description=__doc__))
     if config.seeds < 1:
         raise UserError(f"--seeds is {config.seeds}: it must be at least 1")
-    if Dataset(config.data, 64, 1).vocab_size != 257:
+    if TokensFolder(config.data).vocab_size != 257:
         raise UserError(f"{config.data} is not of bytes: prepare it with --vocab-size 257")
     if config.as_peer:
         print(peer(config.data))
@@ -119,7 +121,7 @@ def main() -> None:
     reached = sum(run[1] <= config.target for run in runs)
     print(f"{reached} of {config.seeds} runs reached {config.target}")
     rate = matrix_rate(2048, 128, best_dtype(torch.device("cpu")), torch.device("cpu"))
-    bound = GPT(SHAPE).flops_per_token() * STEPS * BATCH_SIZE * SHAPE.context_length / rate
+    bound = training_flops_per_token(SHAPE) * STEPS * BATCH_SIZE * SHAPE.context_length / rate
     rows = [["this project", f"{median:.1f} s", f"{loss:.3f}", "1.00", f"{bound:.1f} s"]]
     if config.peer:
         theirs, their_loss = run_peer(config.data)

@@ -23,10 +23,12 @@ from torch.optim import Optimizer
 
 from benchmarks.contenders import measure, start, update
 from benchmarks.roofline import matrix_rate, table
-from gpt.errors import parse, run_main
+from gpt.fast.speed_up import speed_up
 from gpt.files.huggingface import config_to_hf
+from gpt.inside.anatomy import training_flops_per_token
 from gpt.model import GPT, GPTConfig
 from gpt.optim import build_optimizers
+from gpt.running.command_line import parse_flags, run_main
 from gpt.running.device import Machine, pick_machine
 
 MODELS = {
@@ -69,9 +71,9 @@ def our_step(shape: GPTConfig, batch_size: int, device: str) -> Callable[[], Non
     machine = pick_machine(device)
     x, y = batch(shape, batch_size, machine.device)
     model = GPT(shape).to(machine.device)
-    model.transformer.use_fused_attention(machine.prefers_fused_attention(shape.context_length))
+    twins = speed_up(model, machine.device, machine.dtype)
     forward = torch.compile(model) if machine.compile else model
-    optimizers = build_optimizers(model, "muon", 6e-3, 0.03, 0.1, machine.dtype)
+    optimizers = build_optimizers(model, "muon", 6e-3, 0.03, 0.1, twins)
 
     return lambda: take_step(machine, forward, x, y, optimizers)
 
@@ -89,7 +91,7 @@ def their_step(shape: GPTConfig, batch_size: int, device: str, dtype: torch.dtyp
 
 
 def main() -> None:
-    config = parse(lambda: tyro.cli(TrainSpeedConfig, description=__doc__))
+    config = parse_flags(lambda: tyro.cli(TrainSpeedConfig, description=__doc__))
     machine = pick_machine(config.device)
     print(f"torch {torch.__version__}, {machine}\n")
     rows = []
@@ -107,7 +109,7 @@ def main() -> None:
         }
         seconds = measure(contenders, config.rounds, steps)
         speed = {key: tokens / value for key, value in seconds.items()}
-        roofline = rate / GPT(shape).flops_per_token()
+        roofline = rate / training_flops_per_token(shape)
         rows.append([
             title, *(f"{value:,.0f}" for value in speed.values()),
             f"{speed['ours'] / speed['float32']:.2f}", f"{speed['ours'] / speed['bfloat16']:.2f}",

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from data.world.story import LANGUAGES
 from gpt.errors import UserError
-from gpt.finetuning.labelled import holds_rows, read_rows, whole_characters
+from gpt.files.tables import holds_rows, read_rows, whole_characters
 
 PIECE = 1 << 20  # characters, or bytes, read at a time
 

@@ -24,7 +24,10 @@ import tyro
 from tqdm import tqdm
 
 from data.documents import Document, cut_documents_of, documents_of, find_files, scan
-from gpt.errors import UserError, parse, run_main
+from gpt.errors import UserError
+from gpt.fast.bpe import train_bpe_with_heap
+from gpt.files.tokenizer_files import load_tokenizer, save_tokenizer
+from gpt.running.command_line import parse_flags, run_main
 from gpt.tokenizer import Tokenizer
 
 BPE_SAMPLE = 16 << 20  # a tokenizer is trained on about so many bytes, taken evenly from a larger corpus
@@ -113,10 +116,10 @@ def prepare(config: PrepareConfig) -> dict:
         return itertools.islice(pieces, 0, None, math.ceil(total_bytes / BPE_SAMPLE))
 
     if config.tokenizer is not None:
-        tokenizer = Tokenizer.load(config.tokenizer)
+        tokenizer = load_tokenizer(config.tokenizer)
     else:
         print(f"training a tokenizer of {config.vocab_size} tokens")
-        tokenizer = Tokenizer.train(training_texts(), config.vocab_size)
+        tokenizer = Tokenizer.train(training_texts(), config.vocab_size, train_bpe_with_heap)
         if tokenizer.vocab_size < config.vocab_size:
             print(f"no neighbours occur twice any more: the vocabulary has {tokenizer.vocab_size} tokens")
 
@@ -156,7 +159,7 @@ def prepare(config: PrepareConfig) -> dict:
             "world": (train.worlds | val.worlds).pop() if len(train.worlds | val.worlds) == 1 else None,
             "sources": described,
         }
-        tokenizer.save(temporary)
+        save_tokenizer(tokenizer, temporary)
         with (temporary / "meta.json").open("w", encoding="utf-8", newline="\n") as file:
             json.dump(meta, file, indent=2, ensure_ascii=False)
         for name in sorted(OUR_FILES - {"meta.json"}):
@@ -197,7 +200,7 @@ def progress(what: str, total_bytes: int) -> tqdm:
 
 
 def main() -> None:
-    config = parse(lambda: tyro.cli(PrepareConfig, description=__doc__))
+    config = parse_flags(lambda: tyro.cli(PrepareConfig, description=__doc__))
     meta = prepare(config)
     for split in ("train", "val"):
         print(f"{config.out / split}.bin  {meta[f'{split}_tokens']:>12,} tokens  {meta[f'{split}_bytes']:>12,} bytes")

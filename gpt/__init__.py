@@ -1,1 +1,1 @@
-"""A GPT to learn from: each module is one idea, read top to bottom. Start with model.py."""
+"""The GPT itself: ten plain files to read top to bottom. Everything around it stands in the folders."""

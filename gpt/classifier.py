@@ -1,26 +1,15 @@
 """A Transformer under a label head: the state of a text's last token, times one matrix, scores each label.
 
 The last token is the only one that has seen the whole text, so its state stands for it ("Improving Language
-Understanding by Generative Pre-Training", Radford et al. 2018, section 3.2). Texts of a batch are padded on the
-right: no token sees a later one, so what stands behind a text cannot change its answer.
+Understanding by Generative Pre-Training", Radford et al. 2018, section 3.2). Texts of a batch are padded on the right:
+no token sees a later one, so what stands behind a text cannot change its answer.
 """
 
-import copy
-import json
-from pathlib import Path
-
 import torch
-import torch.nn as nn
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from gpt.errors import UserError
-from gpt.fast.dropout import Dropout
-from gpt.files.checkpoint import load_weights, read_model_folder, write_model_folder
-from gpt.model import GPTConfig, Transformer
-from gpt.running.device import Machine
-from gpt.tokenizer import Tokenizer
-
-HF_CLASSES = {"learned": "GPT2ForSequenceClassification", "rotary": "GPTNeoXForSequenceClassification"}
+from gpt.model import Dropout, GPTConfig, Transformer
 
 
 class GPTClassifier(nn.Module):
@@ -50,8 +39,8 @@ class GPTClassifier(nn.Module):
 
 
 def pad(texts: list[list[int]]) -> tuple[Tensor, Tensor]:
-    """Lists of ids -> tokens (B, T) with T the longest one's length, and lengths (B,). What the padding holds does
-    not matter here, as nobody looks at it."""
+    """Lists of ids -> tokens (B, T) with T the longest one's length, and lengths (B,). What the padding holds does not
+    matter, because no token looks at it."""
     lengths = torch.tensor([len(text) for text in texts])
     tokens = torch.zeros(len(texts), int(lengths.max()), dtype=torch.int64)
     for row, text in zip(tokens, texts, strict=True):
@@ -59,64 +48,18 @@ def pad(texts: list[list[int]]) -> tuple[Tensor, Tensor]:
     return tokens, lengths
 
 
-@torch.inference_mode()
-def classify(model: GPTClassifier, texts: list[list[int]], machine: Machine, batch_size: int = 64) -> Tensor:
-    """Texts as ids -> logits (number of texts, labels), float32 on the CPU.
-
-    Texts of like length share a batch, so that little is spent on padding. Raises UserError for a text longer
-    than the context; an empty one has no last token, and must not be given.
-    """
-    was_training = model.training
-    model.eval()
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    logits = torch.empty(len(texts), len(model.labels))
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
-        tokens, lengths = pad([texts[i] for i in batch])
-        with machine.autocast():
-            logits[batch] = model(tokens.to(machine.device), lengths.to(machine.device)).float().cpu()
-    model.train(was_training)
-    return logits
+def loss_on_labels(logits: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
+    """Logits (B, labels) and targets (B,) -> the loss of each example, (B,): cross-entropy, or with one label the
+    squared error. weights: of each class, (labels,)."""
+    if logits.size(1) == 1:
+        return (logits[:, 0].float() - targets) ** 2
+    loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing, reduction="none")
+    return loss if weights is None else loss * weights[targets]
 
 
-def in_units(model: GPTClassifier, mean: float, std: float) -> GPTClassifier:
-    """A copy of a regression model that answers mean + std × answer: trained on numbers brought to mean 0 and
-    deviation 1, it then speaks in those of the user. The head has no bias in `transformers`' layout, so the mean
-    goes into the bias of the norm before it, along the head's own direction."""
-    model = copy.deepcopy(model)
-    with torch.no_grad():
-        model.score.weight *= std
-        weight = model.score.weight[0].double()  # in float32 the square of a small one would be 0
-        direction = weight / weight.square().sum()  # its answer is 1
-        model.transformer.ln_f.bias += mean * direction
-    return model
-
-
-def save_classifier(model: GPTClassifier, tokenizer: Tokenizer, folder: Path | str) -> None:
-    """Write a model folder that `AutoModelForSequenceClassification.from_pretrained` loads, with the names of the
-    labels in it; a plain GPTClassifier only (see lora.merge for one with adapters)."""
-    more = {
-        "architectures": [HF_CLASSES[model.config.position]],
-        "id2label": {str(i): label for i, label in enumerate(model.labels)},
-        "label2id": {label: i for i, label in enumerate(model.labels)},
-        "problem_type": "regression" if model.is_regression else "single_label_classification",
-        "pad_token_id": tokenizer.end_of_text,
-    }
-    write_model_folder(folder, model.config, model.state_dict(), tokenizer, more)
-
-
-def load_classifier(folder: Path | str, device: torch.device | str = "cpu") -> GPTClassifier:
-    """Read a classifier's folder, written by us or by `transformers`, ready to answer.
-
-    Raises UserError if it is no model folder, holds a model without a label head, or is damaged.
-    """
-    config, weights = read_model_folder(folder)
-    del weights["lm_head.weight"]
-    if "score.weight" not in weights:
-        raise UserError(f"{folder} holds a language model, not a classifier: fine-tune it first with finetune.py")
-    hf = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-    names = hf.get("id2label") or {}
-    labels = tuple(str(names.get(str(i), f"LABEL_{i}")) for i in range(len(weights["score.weight"])))
-    model = GPTClassifier(config, labels)
-    load_weights(model, weights, folder)
-    return model.to(device).eval()
+def language_loss(model: GPTClassifier, states: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+    """Mean loss of predicting each next token of the texts, padding left out: keeps the model a language model while
+    it learns the labels (Radford et al. 2018, equation 5). states (B, T, C), tokens (B, T) -> nats per token."""
+    is_real = torch.arange(1, tokens.size(1), device=tokens.device) < lengths[:, None]  # (B, T - 1)
+    logits = F.linear(states[:, :-1][is_real], model.transformer.wte.weight)  # (real tokens, V)
+    return F.cross_entropy(logits.float(), tokens[:, 1:][is_real], reduction="sum") / max(1, int(is_real.sum()))

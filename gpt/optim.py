@@ -1,47 +1,85 @@
-"""How weights move: AdamW, or Muon for the blocks' matrices; how far, at each step; and when not at all."""
+"""How weights move: gradient descent and AdamW as formulas, how far at each step, and when not at all.
+
+Muon, for the blocks' matrices, has a file of its own. gpt/fast/optimizers.py holds the same methods, faster.
+"""
 
 import math
-from collections.abc import Iterable
-from typing import NoReturn
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Literal, NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gpt.errors import UserError
-from gpt.fast.pytorch import AdamW
 from gpt.muon import Muon
-from gpt.running.processes import whole
+
+
+class SGD(Optimizer):
+    """Gradient descent: θ ← θ - α (∇L + λθ). The gradient of a batch stands for that of all data (Robbins and Monro
+    1951); λ pulls the weights towards 0."""
+
+    def __init__(self, groups: list[dict], lr: float):
+        super().__init__(groups, {"lr": lr, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]  # PyTorch's also takes a closure
+        for group in self.param_groups:
+            for weight in group["params"]:
+                weight -= group["lr"] * (weight.grad + group["weight_decay"] * weight)
+
+
+class AdamW(Optimizer):
+    """Each weight moves by its mean gradient over the gradient's usual size ("Adam", Kingma and Ba 2015), and decays by
+    itself, not through the gradient (Loshchilov and Hutter 2019)."""
+
+    def __init__(self, groups: list[dict], lr: float, betas: tuple[float, float]):
+        super().__init__(groups, {"lr": lr, "betas": betas, "eps": 1e-8, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for weight in group["params"]:
+                state = self.state[weight] or {"step": 0, "mean": 0.0, "square": 0.0}
+                state["step"] += 1
+                state["mean"] = beta1 * state["mean"] + (1 - beta1) * weight.grad
+                state["square"] = beta2 * state["square"] + (1 - beta2) * weight.grad**2
+                mean = state["mean"] / (1 - beta1 ** state["step"])  # both began at 0: without this they are too small
+                square = state["square"] / (1 - beta2 ** state["step"])
+                weight -= group["lr"] * (mean / (square.sqrt() + group["eps"]) + group["weight_decay"] * weight)
+                self.state[weight] = state
 
 
 def build_optimizers(
     model: nn.Module,
-    name: str,
+    name: Literal["muon", "adamw", "sgd"],
     learning_rate: float,
     muon_learning_rate: float,
     weight_decay: float,
-    dtype: torch.dtype = torch.float32,
+    twins: Mapping[type, type] = MappingProxyType({}),
 ) -> list[Optimizer]:
     """The optimizers that together update all of a model's weights.
 
-    name: "adamw" (Loshchilov and Hutter 2019) for everything, or "muon": then Muon moves the matrices inside the
-    blocks, and AdamW the embeddings, biases and norms; small models learn about as much from a third of the steps.
-    dtype: what Muon may compute in, bfloat16 where that is fast. Only matrices decay: pulling a bias or a norm's
-    gain to zero regularises nothing.
+    name: "adamw" or "sgd" for everything, or "muon": then Muon moves the matrices inside the blocks, and AdamW the
+    embeddings, biases and norms; small models learn about as much from a third of the steps. twins: for a class here,
+    the faster one to use. Only matrices decay: pulling a bias or a norm's gain to zero regularises nothing.
     """
-    weights = [p for p in model.parameters() if p.requires_grad]
-    in_blocks = {id(p) for block_name, p in model.named_parameters() if ".h." in block_name}
-    for_muon = [p for p in weights if name == "muon" and p.ndim == 2 and id(p) in in_blocks]
-    taken = {id(p) for p in for_muon}
-    rest = [p for p in weights if id(p) not in taken]
+    weights = {part: weight for part, weight in model.named_parameters() if weight.requires_grad}
+    muon_parts = [part for part in weights if name == "muon" and ".h." in part and weights[part].ndim == 2]
+    rest = [weight for part, weight in weights.items() if part not in muon_parts]
     groups = [
-        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [weight for weight in rest if weight.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [weight for weight in rest if weight.ndim < 2], "weight_decay": 0.0},
     ]
-    optimizers: list[Optimizer] = [AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)]
-    if for_muon:
-        muon_dtype = dtype if dtype == torch.bfloat16 else torch.float32  # float16 would overflow
-        optimizers.append(Muon(for_muon, muon_learning_rate, weight_decay, muon_dtype))
+    if name == "sgd":
+        optimizers: list[Optimizer] = [twins.get(SGD, SGD)(groups, learning_rate)]
+    else:
+        optimizers = [twins.get(AdamW, AdamW)(groups, learning_rate, betas=(0.9, 0.95))]
+    if muon_parts:
+        muon_groups = [{"params": [weights[part] for part in muon_parts], "weight_decay": weight_decay}]
+        optimizers.append(twins.get(Muon, Muon)(muon_groups, muon_learning_rate))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]  # what set_learning_rate scales
@@ -49,8 +87,8 @@ def build_optimizers(
 
 
 def learning_rate_scale(step: int, max_steps: int, warmup_steps: int) -> float:
-    """The share of the peak learning rate used by update `step`, counted from 0: up to 1 in a straight line over
-    the warm-up, then down in a straight line, to reach 0 just after the last update (Bergsma et al. 2025)."""
+    """The share of the peak learning rate used by update `step`, counted from 0: up to 1 in a straight line over the
+    warm-up, then down in a straight line, to reach 0 just after the last update (Bergsma et al. 2025)."""
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     return (max_steps - step) / (max_steps - warmup_steps)
@@ -68,14 +106,13 @@ def update(
 ) -> None:
     """Move the weights along their gradients, shortened to `grad_clip` where they are longer, and forget those.
 
-    scaler: enabled in float16, where gradients are computed at a scale at which the small ones do not vanish; the
-    large ones may then overflow, and such a step is left out and the scale halved (Micikevicius et al. 2018,
-    section 3.2). Raises UserError, with the weights as they were, where a gradient is not finite otherwise.
+    scaler: enabled in float16, where gradients are computed at a scale at which the small ones do not vanish; the large
+    ones may then overflow, and such a step is left out and the scale halved (Micikevicius et al. 2018, section 3.2).
+    Raises UserError, with the weights as they were, where a gradient is not finite otherwise.
     """
     for optimizer in optimizers:
         scaler.unscale_(optimizer)
-    length = torch.nn.utils.clip_grad_norm_(weights, grad_clip)
-    length, scale = float(whole(length)), scaler.get_scale()
+    length, scale = float(nn.utils.clip_grad_norm_(weights, grad_clip)), scaler.get_scale()
     if math.isfinite(length):
         for optimizer in optimizers:
             scaler.step(optimizer)

@@ -35,6 +35,15 @@ class Sampling:
             raise UserError(f"repetition penalty is {self.repetition_penalty}: it must be above 0 (1 changes nothing)")
 
 
+def choose(logits: Tensor, seen: Tensor, sampling: Sampling, generators: list[random.Random]) -> Tensor:
+    """The next token (B,) of each row: logits (B, V), and which tokens its text holds already, seen (B, V)."""
+    if sampling.repetition_penalty != 1:
+        logits = penalise(logits, seen, sampling.repetition_penalty)
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    return draw(probabilities(logits, sampling), generators)
+
+
 def penalise(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
     """Lower the logits (B, V) of the tokens marked in `seen` (B, V): positive ones divided, negative ones times."""
     return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
@@ -65,7 +74,7 @@ def draw(p: Tensor, generators: list[random.Random]) -> Tensor:
 
     Every row has its own generator and takes one number from it, so no row's text depends on its neighbours.
     """
-    # 32 bits, not 53: the largest number times the total then stays below the total in float64, not to draw
+    # 32 bits, not 53: the largest number times the total then stays below the total in float64, so that no draw goes
     # beyond the last token.
     u = [[generator.getrandbits(32) / 2**32] for generator in generators]
     cumulative = p.cumsum(-1, dtype=torch.float64)  # (B, V)

@@ -10,9 +10,9 @@ import torch
 
 from data.prepare import PrepareConfig, prepare
 from gpt.files.checkpoint import save_model
+from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.model import GPT, GPTConfig
-from gpt.tokenizer import Tokenizer
 from tests.helpers import random_model, write_reviews
 
 torch.set_num_threads(1)  # quicker than two for nets this small
@@ -52,7 +52,7 @@ def base(tmp_path_factory, corpus):
     torch.manual_seed(7)
     model = GPT(GPTConfig(300, 64, 2, 2, 32, position="rotary"))
     folder = tmp_path_factory.mktemp("base")
-    save_model(model, Tokenizer.load(corpus), folder)
+    save_model(model, load_tokenizer(corpus), folder)
     return folder
 
 

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import torch
 
+from gpt.fast.batch import Batch
 from gpt.model import GPT, GPTConfig
 from gpt.running.train_config import TrainConfig
+from gpt.sampling import Sampling
 
 ROOT = Path(__file__).parent.parent
+GREEDY = Sampling(temperature=0)
+PROMPTS = [[1, 2, 3], [7] * 17, [250], [9, 8, 7, 6, 5, 4, 3, 2], [1, 2, 3]]
 
 
 def random_model(position: str, vocab_size: int = 300, seed: int = 0) -> GPT:
@@ -53,3 +57,39 @@ def small_training(data: Path, out: Path) -> TrainConfig:
         precision="float32",  # so that small differences show
         threads=1,
     )
+
+
+def run_batch(model, prompts, seeds, n, sampling=GREEDY, num_top=None):
+    """All rows' choices after n steps."""
+    batch = Batch(model, prompts, seeds, n, sampling, num_top)
+    rows = [[] for _ in prompts]
+    for _ in range(n):
+        for row, choice in batch.step().items():
+            rows[row].append(choice)
+    return rows
+
+
+def tokens_of(choices):
+    return [choice.token for choice in choices]
+
+
+def matrices_with(strengths: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+    """(3, rows, columns), with as many of these singular values as fit: once, a thousandth, fifty times."""
+    U, _, Vh = torch.linalg.svd(torch.randn(3, rows, columns), full_matrices=False)
+    return U @ torch.diag(strengths[: min(rows, columns)]) @ Vh * torch.tensor([1, 1e-3, 50])[:, None, None]
+
+
+def move_side_by_side(build_one, build_two, tolerance):
+    """Two optimizers, five steps on the same matrices along the same gradients: they must end at the same weights."""
+    torch.manual_seed(0)
+    ones = [torch.nn.Parameter(torch.randn(shape)) for shape in ((48, 16), (16, 48), (16, 16), (16, 16))]
+    twos = [torch.nn.Parameter(weight.detach().clone()) for weight in ones]
+    one, two = build_one(ones), build_two(twos)
+    for _ in range(5):
+        for here, there in zip(ones, twos, strict=True):
+            here.grad = torch.randn_like(here)
+            there.grad = here.grad.clone()
+        one.step()
+        two.step()
+    for here, there in zip(ones, twos, strict=True):
+        torch.testing.assert_close(here, there, atol=tolerance, rtol=0)

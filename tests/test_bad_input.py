@@ -14,7 +14,7 @@ import sample
 import train
 from gpt.errors import run_main
 from gpt.files.checkpoint import save_model
-from gpt.tokenizer import Tokenizer
+from gpt.files.tokenizer_files import load_tokenizer
 from tests.helpers import ROOT, random_model
 
 
@@ -39,7 +39,7 @@ def folder(tmp_path, corpus, monkeypatch):
     shutil.copytree(corpus, "strange_tokens")
     size = Path("tokens/train.bin").stat().st_size
     Path("strange_tokens/train.bin").write_bytes(b"\xff" * size)
-    save_model(random_model("rotary"), Tokenizer.load(corpus), "model")
+    save_model(random_model("rotary"), load_tokenizer(corpus), "model")
     shutil.copytree("model", "no_tokenizer")
     Path("no_tokenizer/merges.txt").unlink()
     shutil.copytree("model", "cut_model")

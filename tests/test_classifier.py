@@ -17,8 +17,8 @@ from transformers import (
 from gpt.classifier import GPTClassifier, classify, in_units, load_classifier, pad, save_classifier
 from gpt.errors import UserError
 from gpt.files.checkpoint import load_model, save_model
+from gpt.files.tokenizer_files import load_tokenizer
 from gpt.running.device import pick_machine
-from gpt.tokenizer import Tokenizer
 from tests.helpers import random_model
 
 LABELS = ("bad", "good", "neither")
@@ -45,7 +45,7 @@ def classifier(request):
 
 @pytest.fixture
 def tokenizer(corpus):
-    return Tokenizer.load(corpus)
+    return load_tokenizer(corpus)
 
 
 @torch.no_grad()

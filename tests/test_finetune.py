@@ -6,6 +6,7 @@ import signal
 
 import pytest
 import torch
+from gpt.finetuning.buckets import Buckets
 from safetensors.torch import load_file
 
 import finetune as finetune_script
@@ -13,14 +14,13 @@ from finetune import compare, finetune
 from gpt.classifier import GPTClassifier, classify, pad
 from gpt.errors import UserError
 from gpt.files.checkpoint import load_model, load_resume, save_resume
+from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning import predict, report_plots
-from gpt.finetuning.buckets import Buckets
 from gpt.finetuning.trainable import SharedAdam, build_optimizers, choose
 from gpt.lora import LoraConfig
 from gpt.model import GPTConfig
 from gpt.running.device import pick_machine
 from gpt.running.run_folder import read_metrics
-from gpt.tokenizer import Tokenizer
 from tests.helpers import write_reviews
 
 CPU = pick_machine("cpu", "float32", "off")
@@ -248,7 +248,7 @@ def test_an_adapter_run_is_small_and_predicts(config, base):
 def test_predict_begins_texts_as_fine_tuning_did(config, kept):
     train = {"train": "lora", "keep_adapter": True} if kept else {}
     finetune(dataclasses.replace(config, min_steps=20, **train))
-    tokenizer, model = Tokenizer.load(config.out), predict.load(config.out, "cpu")
+    tokenizer, model = load_tokenizer(config.out), predict.load(config.out, "cpu")
     ids = [[tokenizer.end_of_text, *tokenizer.encode(text)] for text in ("fine", "not so good")]
     _, answers = predict.answer((config.out,), ["fine", "not so good"], CPU)
     assert torch.equal(answers, classify(model, ids, CPU).softmax(1))
@@ -260,7 +260,7 @@ def test_predict_adds_nothing_to_texts_for_a_classifier_that_was_trained_without
     file.write_text(
         file.read_text(encoding="utf-8").replace('"add_bos_token": true', '"add_bos_token": false'), encoding="utf-8"
     )
-    tokenizer, model = Tokenizer.load(config.out), predict.load(config.out, "cpu")
+    tokenizer, model = load_tokenizer(config.out), predict.load(config.out, "cpu")
     _, answers = predict.answer((config.out,), ["not so good"], CPU)
     assert torch.equal(answers, classify(model, [tokenizer.encode("not so good")], CPU).softmax(1))
 

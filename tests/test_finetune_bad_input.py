@@ -11,8 +11,8 @@ import finetune
 from gpt.classifier import GPTClassifier, save_classifier
 from gpt.errors import run_main
 from gpt.files.checkpoint import save_model
+from gpt.files.tokenizer_files import load_tokenizer
 from gpt.lora import LoraConfig, add_lora, save_adapter
-from gpt.tokenizer import Tokenizer
 from tests.helpers import random_model
 from tests.test_bad_input import contents
 
@@ -23,7 +23,7 @@ GOOD = "text,label\n" + "".join(f"text number {i},{'ab'[i % 2]}\n" for i in rang
 def prepared(tmp_path_factory, corpus):
     """A working folder with one of everything that can go wrong."""
     here = tmp_path_factory.mktemp("bad")
-    tokenizer = Tokenizer.load(corpus)
+    tokenizer = load_tokenizer(corpus)
     base = random_model("rotary")
     save_model(base, tokenizer, here / "model")
     shutil.copytree(here / "model", here / "no_tokenizer")

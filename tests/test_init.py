@@ -9,10 +9,10 @@ import torch
 from data.prepare import PrepareConfig, prepare
 from gpt.errors import UserError
 from gpt.files.checkpoint import load_model, save_model
+from gpt.files.tokenizer_files import load_tokenizer
 from gpt.model import GPT, GPTConfig
 from gpt.running.run_folder import read_metrics
 from gpt.running.train_config import TrainConfig
-from gpt.tokenizer import Tokenizer
 from train import train
 
 
@@ -21,7 +21,7 @@ def config(corpus, tmp_path):
     """Steps too small to move a weight visibly, from a model that was saved."""
     torch.manual_seed(5)
     shape = GPTConfig(300, 32, 2, 2, 32, position="rotary")
-    save_model(GPT(shape), Tokenizer.load(corpus), tmp_path / "base")
+    save_model(GPT(shape), load_tokenizer(corpus), tmp_path / "base")
     return TrainConfig(
         dataclasses.replace(shape, dropout=0.1), tmp_path / "run", max_steps=2, batch_size=4, warmup_steps=0,
         optimizer="adamw", learning_rate=1e-9, weight_decay=0.0, data=corpus, device="cpu", threads=1,

@@ -10,6 +10,7 @@ import look
 from gpt.classifier import GPTClassifier, save_classifier
 from gpt.errors import UserError
 from gpt.files.checkpoint import save_model
+from gpt.files.tokenizer_files import load_tokenizer
 from gpt.inside import inside_plots as plots_inside
 from gpt.running import plots
 from gpt.tokenizer import Tokenizer
@@ -55,7 +56,7 @@ def test_one_layer_of_attention_can_be_drawn_alone(monkeypatch, capsys, folder, 
 @pytest.mark.parametrize("labels", [("good", "bad", "neither"), ("stars",)])
 @pytest.mark.parametrize("add_bos_token", [False, True])  # what stands before the text is no reason
 def test_the_reasons_of_a_classifier_and_of_a_regression(monkeypatch, capsys, folder, tmp_path, labels, add_bos_token):
-    tokenizer = Tokenizer.load(folder)
+    tokenizer = load_tokenizer(folder)
     tokenizer.add_bos_token = add_bos_token
     torch.manual_seed(0)
     config = random_model("rotary", tokenizer.vocab_size).config
@@ -80,7 +81,7 @@ def test_part_of_a_character_is_shown_as_its_bytes_and_a_missing_font_said_once(
 
 def test_surprise_is_printed_for_every_token_but_the_first(monkeypatch, capsys, folder, tmp_path):
     out = run(monkeypatch, capsys, "surprise", "--model", folder, "--text", TEXT, "--out", tmp_path / "x.png")
-    assert out.count(" bits  ") == len(Tokenizer.load(folder).encode(TEXT)) - 1
+    assert out.count(" bits  ") == len(load_tokenizer(folder).encode(TEXT)) - 1
 
 
 def test_a_text_can_come_from_a_file(monkeypatch, capsys, folder, tmp_path):

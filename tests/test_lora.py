@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from gpt.classifier import GPTClassifier, classify, save_classifier
 from gpt.errors import UserError
 from gpt.files.checkpoint import save_model
+from gpt.files.tokenizer_files import load_tokenizer
 from gpt.lora import LoraConfig, LoraLinear, add_lora, load_adapter, merge, save_adapter
-from gpt.tokenizer import Tokenizer
 from tests.helpers import random_model
 from tests.test_classifier import CPU, LABELS, random_texts
 
@@ -86,7 +86,7 @@ def test_only_the_thin_matrices_the_last_norm_and_the_head_are_trained(plain):
 @pytest.fixture
 def saved(model, plain, corpus, tmp_path):
     """(A model that LoRA has changed, the folder of its base, the folder of its adapter)."""
-    tokenizer = Tokenizer.load(corpus)
+    tokenizer = load_tokenizer(corpus)
     save_model(model, tokenizer, tmp_path / "base")
     add_lora(plain, EVERYWHERE)
     stir(plain)
@@ -103,7 +103,7 @@ def test_an_adapter_loads_back_with_the_same_bits(saved):
 
 def test_an_adapter_is_much_smaller_than_the_model(saved, corpus, tmp_path):
     model, _, adapter = saved
-    save_classifier(merge(model), Tokenizer.load(corpus), tmp_path / "whole")
+    save_classifier(merge(model), load_tokenizer(corpus), tmp_path / "whole")
     sizes = [
         (folder.stat().st_size) for folder in (adapter / "adapter.safetensors", tmp_path / "whole/model.safetensors")
     ]
@@ -112,7 +112,7 @@ def test_an_adapter_is_much_smaller_than_the_model(saved, corpus, tmp_path):
 
 def test_an_adapter_for_another_model_is_refused(saved, corpus):
     _, base, adapter = saved
-    save_model(random_model("rotary", seed=5), Tokenizer.load(corpus), base)
+    save_model(random_model("rotary", seed=5), load_tokenizer(corpus), base)
     with pytest.raises(UserError, match="for another model"):
         load_adapter(adapter)
     shutil.rmtree(base)

@@ -9,6 +9,7 @@ import pytest
 
 import sample
 from gpt.files.checkpoint import save_model
+from gpt.files.tokenizer_files import load_tokenizer
 from gpt.generate import generate
 from gpt.tokenizer import Tokenizer
 from tests.helpers import ROOT, random_model
@@ -57,7 +58,7 @@ def test_a_stop_string_is_not_printed(monkeypatch, capsys, folder):
 
 
 def test_a_prompt_begins_a_document_where_the_model_knows_how_documents_begin(monkeypatch, capsys, tmp_path, corpus):
-    tokenizer, model = Tokenizer.load(corpus), random_model("rotary")
+    tokenizer, model = load_tokenizer(corpus), random_model("rotary")
     tokenizer.add_bos_token = True
     save_model(model, tokenizer, tmp_path)
     prompt = [tokenizer.end_of_text, *tokenizer.encode("the cat")]
@@ -70,7 +71,7 @@ def test_a_prompt_begins_a_document_where_the_model_knows_how_documents_begin(mo
 
 def test_score_prints_a_line_for_each_token_and_the_perplexity(monkeypatch, capsys, folder):
     out = run(monkeypatch, capsys, folder, "--prompt", "the cat sat", "--score", "--logprobs", "2")
-    tokens = Tokenizer.load(folder).encode("the cat sat")
+    tokens = load_tokenizer(folder).encode("the cat sat")
     assert len(out.strip().split("\n")) == len(tokens) - 1 + 3
     assert f"{len(tokens) - 1} tokens after the first" in out and "perplexity" in out
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from transformers import GPT2Tokenizer
 
 from gpt.errors import UserError
+from gpt.files.tokenizer_files import load_tokenizer, save_tokenizer
 from gpt.tokenizer import END_OF_TEXT, WORD, Tokenizer, merge, train_bpe
 
 MIXED = "The cat sat. Die Katze saß. 猫坐在垫子上，很高兴。 🐱👩‍👩‍👧 don't we'll\t\r\n  x = 10_000\n\n" * 20
@@ -25,7 +26,7 @@ def trained(python_source):
 def peer(trained, tmp_path_factory):
     """`transformers`' GPT-2 tokenizer, loaded from the folder that ours wrote."""
     folder = tmp_path_factory.mktemp("tokenizer")
-    trained.save(folder)
+    save_tokenizer(trained, folder)
     return GPT2Tokenizer.from_pretrained(folder)
 
 
@@ -57,7 +58,7 @@ def test_random_strings_of_tokens_get_the_ids_that_transformers_gives(trained, p
 def test_training_on_few_letters_still_agrees_with_transformers(words, size, tmp_path_factory):
     tokenizer = Tokenizer.train([" ".join(words)], size)
     folder = tmp_path_factory.mktemp("few")
-    tokenizer.save(folder)
+    save_tokenizer(tokenizer, folder)
     peer = GPT2Tokenizer.from_pretrained(folder)
     for text in [*words, "aaaabaaabaababab" * 3]:
         assert tokenizer.encode(text) == peer_ids(peer, text)
@@ -141,14 +142,14 @@ def test_a_folder_written_by_transformers_gives_the_same_ids(trained, peer, tmp_
     if not (tmp_path / "vocab.json").exists():  # newer versions write tokenizer.json alone
         vocab, merges = peer.backend_tokenizer.model.save(str(tmp_path))
         assert vocab and merges
-    assert Tokenizer.load(tmp_path).encode(MIXED) == peer_ids(peer, MIXED)
+    assert load_tokenizer(tmp_path).encode(MIXED) == peer_ids(peer, MIXED)
 
 
 def test_saving_what_was_loaded_changes_no_byte(trained, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    trained.save(tmp_path / "a")
-    Tokenizer.load(tmp_path / "a").save(tmp_path / "b")
+    save_tokenizer(trained, tmp_path / "a")
+    save_tokenizer(load_tokenizer(tmp_path / "a"), tmp_path / "b")
     for name in ("vocab.json", "merges.txt"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
@@ -162,7 +163,7 @@ def test_bytes_have_the_ids_that_gpt2_gives_them(trained):
 
 @pytest.mark.parametrize("damage", ["no json", "hole", "merge", "missing"])
 def test_files_that_do_not_fit_each_other_are_refused(trained, tmp_path, damage):
-    trained.save(tmp_path)
+    save_tokenizer(trained, tmp_path)
     vocab = json.loads((tmp_path / "vocab.json").read_text(encoding="utf-8"))
     if damage == "no json":
         (tmp_path / "vocab.json").write_text("{", encoding="utf-8")
@@ -174,4 +175,4 @@ def test_files_that_do_not_fit_each_other_are_refused(trained, tmp_path, damage)
     else:
         (tmp_path / "merges.txt").unlink()
     with pytest.raises(UserError):
-        Tokenizer.load(tmp_path)
+        load_tokenizer(tmp_path)

@@ -15,9 +15,9 @@ import train as train_script
 from data.prepare import PrepareConfig, prepare
 from gpt.errors import UserError
 from gpt.files.checkpoint import load_model
+from gpt.files.tokenizer_files import load_tokenizer
 from gpt.model import GPTConfig
 from gpt.running.run_folder import read_metrics
-from gpt.tokenizer import Tokenizer
 from tests.helpers import ROOT, small_training
 from train import train
 
@@ -70,7 +70,7 @@ def test_a_model_of_short_documents_is_told_where_a_text_begins_and_one_of_long_
         (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
         prepare(PrepareConfig((tmp_path / f"{name}.jsonl",), tmp_path / f"{name}-tokens", 280))
         train(dataclasses.replace(config, data=tmp_path / f"{name}-tokens", out=tmp_path / name, max_steps=3))
-        assert Tokenizer.load(tmp_path / name).add_bos_token == begins
+        assert load_tokenizer(tmp_path / name).add_bos_token == begins
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(config, tmp_path):

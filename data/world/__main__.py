@@ -12,7 +12,8 @@ import tyro
 
 from data.world.reviews import write_reviews
 from data.world.writing import stories_file, write_stories
-from gpt.errors import UserError, parse, run_main
+from gpt.errors import UserError
+from gpt.running.command_line import parse_flags, run_main
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Reviews:
 
 
 def main() -> None:
-    parse(lambda: tyro.cli(Stories | Reviews, prog="python -m data.world", description=__doc__)).run()
+    parse_flags(lambda: tyro.cli(Stories | Reviews, prog="python -m data.world", description=__doc__)).run()
 
 
 if __name__ == "__main__":

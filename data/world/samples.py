@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 from data.world.judge import judge
-from gpt.generate import Batch, generate_text
+from gpt.fast.batch import Batch
 from gpt.model import GPT
+from gpt.running.streaming import stream_texts, stream_texts_plainly
 from gpt.sampling import Sampling
 from gpt.tokenizer import Tokenizer
 
@@ -12,24 +13,38 @@ LONGEST_STORY = 400  # tokens, with a vocabulary of 1,024: no story takes so man
 AT_ONCE = 50  # more are hardly faster, and their cache would be the peak of a training run's memory
 
 
-class Told(NamedTuple):
+class StoryQuality(NamedTuple):
     grammatical: float  # the share of stories whose every sentence is one of the language's
     consistent: float  # of those, the share that never contradict themselves
     story: str  # the first of them
     verdict: str  # and what the judge says of it
 
 
-def tell_and_judge(model: GPT, tokenizer: Tokenizer, language: str, count: int, temperature: float, seed: int) -> Told:
-    """Sample `count` stories, AT_ONCE side by side, and judge each."""
+def judge_stories(stories: list[str], language: str) -> StoryQuality:
+    """What the judge says of some stories on average, and of the first."""
+    verdicts = [judge(story, language) for story in stories]
+    grammatical = sum(verdict.grammatical for verdict in verdicts)
+    consistent = sum(verdict.consistent for verdict in verdicts)
+    reason = "consistent" if verdicts[0].consistent else verdicts[0].reason
+    return StoryQuality(grammatical / len(stories), consistent / max(1, grammatical), stories[0], reason)
+
+
+def sample_stories(model: GPT, tokenizer: Tokenizer, count: int, temperature: float, seed: int) -> list[str]:
+    """Let a model tell `count` stories, AT_ONCE side by side. Story i depends on seed + i alone."""
     stories = [""] * count
     for first in range(0, count, AT_ONCE):
         rows = range(first, min(first + AT_ONCE, count))
         prompts = [[tokenizer.end_of_text]] * len(rows)
         batch = Batch(model, prompts, [seed + row for row in rows], LONGEST_STORY, Sampling(temperature))
-        for row, text, _ in generate_text(batch, tokenizer):
+        for row, text, _ in stream_texts(batch, tokenizer):
             stories[first + row] += text
-    verdicts = [judge(story, language) for story in stories]
-    grammatical = sum(verdict.grammatical for verdict in verdicts)
-    consistent = sum(verdict.consistent for verdict in verdicts)
-    reason = "consistent" if verdicts[0].consistent else verdicts[0].reason
-    return Told(grammatical / count, consistent / max(1, grammatical), stories[0], reason)
+    return stories
+
+
+def sample_stories_plainly(model: GPT, tokenizer: Tokenizer, count: int, temperature: float, seed: int) -> list[str]:
+    """The same stories by the plain `generate`, one after the other."""
+    stories, prompts = [""] * count, [[tokenizer.end_of_text]] * count
+    seeds = [seed + row for row in range(count)]
+    for row, text, _ in stream_texts_plainly(model, tokenizer, prompts, seeds, LONGEST_STORY, temperature=temperature):
+        stories[row] += text
+    return stories

@@ -1,4 +1,4 @@
-"""The same GPT, written for speaking: plain function calls around a cache of keys and values.
+"""The same GPT, written for generating: plain function calls around a cache of keys and values.
 
 Generating asks for one token at a time, and then a small model's time goes into calling, not into computing. So here
 the network of model.py is written out once more as the formula it is: no modules to call, no dropout, and weights
@@ -15,60 +15,20 @@ Shapes at the ends of lines: B rows, T tokens of this call, S slots in use, C ch
 head, V vocabulary.
 """
 
-from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from gpt.model import GPT
-
-Function = Callable[[Tensor], Tensor]
-
-
-def linear(layer: nn.Module) -> Function:
-    """A layer's x Wᵀ + b for x of (N, in), made for few rows on a CPU.
-
-    One token is one row, and a row times a matrix waits for the memory: what counts is to read every weight once, in
-    one stream for each core. PyTorch hands the product to MKL, which reads several rows of W at once, on one core if x
-    is a single row. So W is laid out anew, in blocks of 32 output channels, each read from its beginning to its
-    end, and the cores share the blocks. A small matrix stays in the core's own cache, where one product of the
-    transposed matrix has the least to call; one too large to copy, and the head, go to oneDNN, which uses all cores.
-    """
-    if not isinstance(layer, nn.Linear) or layer.weight.device.type != "cpu":
-        return layer.forward  # .forward, past nn.Module's own call, which looks for hooks each time
-    weight, bias = layer.weight.detach(), layer.bias
-    size, (channels, inputs) = weight.numel(), weight.shape
-    if bias is not None and size <= 2**16:
-        transposed, bias = weight.t().contiguous(), bias.detach()
-        return lambda x: torch.addmm(bias, x, transposed)
-    if bias is not None and size <= 2**22 and channels % 32 == 0:
-        blocks = weight.view(-1, 32, inputs).transpose(1, 2).contiguous()  # (out/32, in, 32)
-        biases = bias.detach().view(-1, 1, 32)
-
-        def in_blocks(x: Tensor) -> Tensor:
-            if len(x) > 16:  # a prompt: enough rows to keep the cores computing
-                return layer.forward(x)
-            y = torch.baddbmm(biases, x.expand(len(biases), -1, -1), blocks)  # (out/32, N, 32)
-            return y.transpose(0, 1).reshape(len(x), channels)
-
-        return in_blocks
-    if size > 2**20 and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        product = torch.ops.mkldnn._linear_pointwise  # not public, but what torch.compile makes of a Linear
-        bias = None if bias is None else bias.detach()
-        return lambda x: product(x, weight, bias, "none", [], "")
-    return layer.forward
+from gpt.fast.layers import rotary_tables
+from gpt.fast.linear import Function, few_rows_linear
+from gpt.model import GPT, LayerNorm
 
 
-def useful_threads(model: GPT) -> int:
-    """How many CPU threads pay when this model generates: one for a model up to 128 wide, whose products are over
-    before a second thread has begun (measured: 2,800 tokens a second instead of 2,400, and no waiting for a busy
-    neighbour), else all that PyTorch was given."""
-    return 1 if model.config.n_embd <= 128 else torch.get_num_threads()
-
-
-def norm(layer: nn.LayerNorm) -> Function:
-    shape, weight, bias, eps = layer.normalized_shape, layer.weight.detach(), layer.bias.detach(), layer.eps
+def direct_norm(layer: LayerNorm) -> Function:
+    """A LayerNorm without its module's call."""
+    shape, weight, bias, eps = layer.weight.shape, layer.weight.detach(), layer.bias.detach(), layer.eps
     return lambda x: torch.layer_norm(x, shape, weight, bias, eps)
 
 
@@ -80,25 +40,27 @@ class Decoder:
         self.length = 0  # slots in use
         self.padding: Tensor | None = None  # (B,) empty slots at the start of each row; None when there are none
         transformer = model.transformer
-        self.embed, self.final_norm, self.head = transformer.wte.forward, norm(transformer.ln_f), linear(model.lm_head)
+        self.like = transformer.ln_f.weight  # a float weight, for the cache's type and device
+        self.embed, self.final_norm = transformer.wte.forward, direct_norm(transformer.ln_f)
+        self.head = few_rows_linear(model.lm_head)
         if self.config.position == "learned":
             self.positions = transformer.wpe.weight  # (context, C)
-        else:  # both halves of a head's channels side by side, so that rotating is two products and a sum
-            self.cos = transformer.cos  # (context, hs)
-            self.sin = transformer.sin  # (context, hs)
+        else:
+            tables = rotary_tables(self.config.context_length, self.config.head_size)
+            self.cos, self.sin = (table.to(self.like.device) for table in tables)  # 2 × (context, hs)
+        gelu = partial(F.gelu, approximate="none" if self.config.position == "rotary" else "tanh")
         self.blocks = [
             (
-                norm(block.ln_1),
-                linear(block.attn.c_attn),
-                linear(block.attn.c_proj),
-                norm(block.ln_2),
-                linear(block.mlp.c_fc),
-                block.mlp.gelu.forward,
-                linear(block.mlp.c_proj),
+                direct_norm(block.ln_1),
+                few_rows_linear(block.attn.c_attn),
+                few_rows_linear(block.attn.c_proj),
+                direct_norm(block.ln_2),
+                few_rows_linear(block.mlp.c_fc),
+                gelu,
+                few_rows_linear(block.mlp.c_proj),
             )
             for block in transformer.h
         ]
-        self.like = transformer.ln_f.weight  # a float weight, for the cache's type and device
         self.keys: list[Tensor] = []  # one (B, nh, capacity, hs) for each block
         self.values: list[Tensor] = []
 

@@ -6,6 +6,7 @@ is saved here, and `load_model(folder)` loads what `transformers` saved. No file
 runs code that came with it.
 """
 
+import dataclasses
 import json
 import zipfile
 from pathlib import Path
@@ -18,8 +19,9 @@ from torch import Tensor, nn
 from gpt.errors import UserError
 from gpt.files.atomic import atomic_write, write_text
 from gpt.files.huggingface import config_to_hf, load_config, weights_from_hf, weights_to_hf
+from gpt.files.tokenizer_files import load_tokenizer, save_tokenizer_with_settings
 from gpt.model import GPT, GPTConfig
-from gpt.tokenizer import END_OF_TEXT, Tokenizer
+from gpt.tokenizer import Tokenizer
 
 
 def save_model(model: GPT, tokenizer: Tokenizer, folder: Path | str) -> None:
@@ -36,27 +38,11 @@ def write_model_folder(
 ) -> None:
     """Tokenizer, config.json with `more_config` added to it, and weights, in `transformers`' layout."""
     folder = Path(folder)
-    write_tokenizer(tokenizer, config.context_length, folder)
+    save_tokenizer_with_settings(tokenizer, config.context_length, folder)
     config_json = config_to_hf(config, tokenizer.end_of_text) | (more_config or {})
     write_text(folder / "config.json", json.dumps(config_json, indent=2, ensure_ascii=False) + "\n")
     weights = {name: weight.detach().to("cpu") for name, weight in weights.items()}
     write_safetensors(folder / "model.safetensors", weights_to_hf(weights, config))
-
-
-def write_tokenizer(tokenizer: Tokenizer, context_length: int, folder: Path) -> None:
-    """A tokenizer's files, tokenizer_config.json among them, into a folder that may have to be made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(folder)
-    tokenizer_config = {
-        "tokenizer_class": "GPT2Tokenizer",
-        "bos_token": END_OF_TEXT,
-        "eos_token": END_OF_TEXT,
-        "unk_token": END_OF_TEXT,
-        "pad_token": END_OF_TEXT,
-        "add_bos_token": tokenizer.add_bos_token,
-        "model_max_length": context_length,
-    }
-    write_text(folder / "tokenizer_config.json", json.dumps(tokenizer_config, indent=2) + "\n")
 
 
 def write_safetensors(path: Path, weights: dict[str, Tensor]) -> None:
@@ -79,6 +65,21 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> GPT:
     model = GPT(config)
     load_weights(model, weights, folder)
     return model.to(device).eval()
+
+
+def load_pretrained_weights(model: GPT, tokenizer: Tokenizer, folder: Path) -> None:
+    """Give a model the weights of the one in `folder`, to go on with other text than it was trained on ("Don't Stop
+    Pretraining", Gururangan et al. 2020). Raises UserError if its tokenizer or its shape is another."""
+    pretrained = load_model(folder)
+    if load_tokenizer(folder).ids != tokenizer.ids:
+        raise UserError(
+            f"the data was not prepared with the tokenizer of {folder}: prepare it with --tokenizer {folder}"
+        )
+    has, needed = dataclasses.asdict(pretrained.config), dataclasses.asdict(model.config)
+    others = [f"{key} {has[key]}" for key in has if has[key] != needed[key] and key != "dropout"]
+    if others:
+        raise UserError(f"the model in {folder} has {', '.join(others)}: ask for the same with --model.NAME VALUE")
+    model.load_state_dict(pretrained.state_dict())
 
 
 def read_model_folder(folder: Path | str) -> tuple[GPTConfig, dict[str, Tensor]]:

@@ -28,11 +28,11 @@ def baselines(texts: dict[str, list[str]], targets: dict[str, np.ndarray], regre
     except ValueError:  # no text has a word in it
         return {"mean" if regression else "majority": dummy.predict(texts["test"])}
     val, test = vectorizer.transform(texts["val"]), vectorizer.transform(texts["test"])
-    models = [linear(strength, regression).fit(train, targets["train"]) for strength in STRENGTHS]
+    models = [linear_model(strength, regression).fit(train, targets["train"]) for strength in STRENGTHS]
     wrong = np.square if regression else np.sign  # of how far an answer is off, or that it is
     best = min(models, key=lambda model: wrong(abs(model.predict(val) - targets["val"])).mean())
     return {"mean" if regression else "majority": dummy.predict(texts["test"]), "tfidf": best.predict(test)}
 
 
-def linear(strength: float, regression: bool) -> LogisticRegression | Ridge:
+def linear_model(strength: float, regression: bool) -> LogisticRegression | Ridge:
     return Ridge(alpha=1 / strength) if regression else LogisticRegression(C=strength, max_iter=1000)

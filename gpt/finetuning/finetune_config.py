@@ -3,12 +3,32 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, get_args
+
+import tyro
 
 from gpt.errors import UserError
-from gpt.lora import LoraConfig
 
 OUR_REVIEWS = Path("data/reviews")
+Target = Literal["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    rank: int = 8
+    """how many directions are added to each matrix"""
+    alpha: float = 16.0
+    """how strongly: what is learned is multiplied by alpha / rank"""
+    targets: Annotated[tuple[Target, ...], tyro.conf.arg(metavar="MATRIX ...")] = ("attn.c_attn", "mlp.c_fc")
+    """which matrices of each block: attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj"""
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or not 0 < self.alpha < math.inf:
+            raise UserError(f"lora: rank {self.rank} and alpha {self.alpha} must be above 0")
+        if not self.targets or not set(self.targets) <= set(get_args(Target)):
+            raise UserError(f"lora: targets must be some of {', '.join(get_args(Target))}")
+        if len(set(self.targets)) < len(self.targets):
+            raise UserError(f"lora: targets names a matrix twice: {', '.join(self.targets)}")
 
 
 @dataclass(frozen=True)
@@ -26,7 +46,7 @@ class FinetuneConfig:
     """what is trained: everything, the head alone, the last blocks and the head, or LoRA's thin matrices"""
     last_n: int = 2
     """blocks that --train last-n trains"""
-    lora: LoraConfig = LoraConfig()  # noqa: RUF009
+    lora: LoraConfig = LoraConfig()
     """the thin matrices of --train lora"""
     keep_adapter: bool = False
     """with --train lora: write a small adapter beside the model it needs, not a whole model"""
@@ -82,6 +102,8 @@ class FinetuneConfig:
     """what matrix products are computed in; auto takes what this hardware is made for"""
     threads: int | None = None
     """CPU threads to use; by default one for each core"""
+    plain: bool = False
+    """only the plain code of gpt/*.py: no fast twins, and float32 unless --precision says otherwise"""
     resume: bool = False
     """go on from the run folder's resume.pt"""
     overwrite: bool = False

@@ -17,12 +17,14 @@ import torch
 import tyro
 from torch import Tensor
 
-from gpt.classifier import GPTClassifier, classify, load_classifier
-from gpt.errors import UserError, parse, read_standard_input
-from gpt.finetuning.labelled import holds_rows, read_rows
-from gpt.lora import load_adapter
+from gpt.classifier import GPTClassifier, pad
+from gpt.errors import UserError
+from gpt.fast.speed_up import speed_up
+from gpt.files.tables import holds_rows, read_rows
+from gpt.files.tokenizer_files import load_tokenizer
+from gpt.finetuning.saved import load_fine_tuned
+from gpt.running.command_line import parse_flags, read_standard_input
 from gpt.running.device import Machine, pick_machine
-from gpt.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,27 @@ class PredictConfig:
     """cpu, cuda, cuda:1, mps; auto takes the fastest there is"""
 
 
-def load(folder: Path, device: torch.device | str) -> GPTClassifier:
-    """A fine-tuned model, whole or as an adapter beside the model it belongs to."""
-    has_adapter = (folder / "adapter.json").is_file()
-    return load_adapter(folder, device) if has_adapter else load_classifier(folder, device)
+@torch.inference_mode()
+def classify(model: GPTClassifier, texts: list[list[int]], machine: Machine, batch_size: int = 64) -> Tensor:
+    """Texts as ids -> logits (number of texts, labels), float32 on the CPU.
+
+    Texts of like length share a batch, so that little is spent on padding. Raises UserError for a text longer
+    than the context; an empty one has no last token, and must not be given.
+    """
+    was_training = model.training
+    model.eval()
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    logits = torch.empty(len(texts), len(model.labels))
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        tokens, lengths = pad([texts[i] for i in batch])
+        with machine.autocast():
+            logits[batch] = model(tokens.to(machine.device), lengths.to(machine.device)).float().cpu()
+    model.train(was_training)
+    return logits
 
 
-def answer(folders: tuple[Path, ...], texts: list[str], machine: Machine) -> tuple[tuple[str, ...], Tensor]:
+def answer_texts(folders: tuple[Path, ...], texts: list[str], machine: Machine) -> tuple[tuple[str, ...], Tensor]:
     """(The labels, what the models say of each text on average): probabilities (texts, labels), or numbers
     (texts, 1) of a regression. Texts longer than a model's context are cut off there.
 
@@ -55,7 +71,8 @@ def answer(folders: tuple[Path, ...], texts: list[str], machine: Machine) -> tup
         raise UserError("--model names no folder: give it one that finetune.py wrote, or several")
     total, labels = torch.zeros(0), ()
     for folder in folders:
-        model, tokenizer = load(folder, machine.device), Tokenizer.load(folder)
+        model, tokenizer = load_fine_tuned(folder, machine.device), load_tokenizer(folder)
+        speed_up(model, machine.device, machine.dtype)
         if labels and model.labels != labels:
             raise UserError(
                 f"{folder} has the labels {', '.join(model.labels)}, but {folders[0]} has {', '.join(labels)}: "
@@ -97,10 +114,13 @@ def read_texts(config: PredictConfig) -> list[str]:
     return texts
 
 
-def main(arguments: list[str]) -> None:
-    config = parse(lambda: tyro.cli(PredictConfig, prog="finetune.py predict", description=__doc__, args=arguments))
+def predict(arguments: list[str]) -> None:
+    """The command: finetune.py predict."""
+    config = parse_flags(
+        lambda: tyro.cli(PredictConfig, prog="finetune.py predict", description=__doc__, args=arguments)
+    )
     texts = read_texts(config)
-    labels, answers = answer(config.model, texts, pick_machine(config.device))
+    labels, answers = answer_texts(config.model, texts, pick_machine(config.device))
     if config.format == "table":
         print("  ".join([*(f"{label:>10}" for label in labels), "answer      text"]))
     for text, row in zip(texts, answers.tolist(), strict=True):

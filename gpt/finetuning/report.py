@@ -1,118 +1,65 @@
-"""What a fine-tuning tells: how often the model is right on texts it never saw, how sure that is, and what a simpler
-model would have reached."""
+"""What a fine-tuning tells: report.json, its pictures, and the same for the terminal."""
 
-import numpy as np
-from sklearn.metrics import (
-    confusion_matrix,
-    mean_absolute_error,
-    mean_squared_error,
-    precision_recall_fscore_support,
-    r2_score,
-)
-from torch import Tensor
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
 
-from gpt.finetuning.baselines import baselines
-from gpt.finetuning.task import SPLITS, Task
-
-
-def test(task: Task, logits: Tensor) -> dict:
-    """The model's logits on the test split, (examples, labels) and in the user's units, as the part of report.json
-    that they decide: "test", "baselines", "mistakes" and "verdict"."""
-    texts = {split: [example.text for example in task.examples[split]] for split in SPLITS}
-    targets = {split: values.double().numpy() * task.std + task.mean for split, values in task.targets.items()}
-    if len(task.labels) == 1:
-        found = measure_numbers(targets["test"], logits[:, 0].double().numpy())
-        simple = baselines(texts, targets, regression=True)
-        beside = {name: measure_numbers(targets["test"], answers) for name, answers in simple.items()}
-        return {"test": found, "baselines": beside, "mistakes": [], "verdict": verdict(found, beside)}
-    targets = {split: values.numpy() for split, values in task.targets.items()}
-    probabilities = logits.softmax(1).numpy()
-    found = measure(targets["test"], probabilities.argmax(1), task.labels)
-    simple = baselines(texts, targets, regression=False)
-    beside = {name: measure(targets["test"], answers, task.labels) for name, answers in simple.items()}
-    mistakes = worst_mistakes(texts["test"], targets["test"], probabilities, task.labels)
-    return {"test": found, "baselines": beside, "mistakes": mistakes, "verdict": verdict(found, beside)}
+from gpt.classifier import GPTClassifier
+from gpt.fast.speed_up import speed_up
+from gpt.files.atomic import write_text
+from gpt.finetuning import measures, report_plots
+from gpt.finetuning.finetune_config import FinetuneConfig
+from gpt.finetuning.predict import classify
+from gpt.finetuning.saved import load_fine_tuned
+from gpt.finetuning.task import Task
+from gpt.finetuning.trainable import count_weights
+from gpt.running.device import Machine
+from gpt.running.run_folder import read_metrics
 
 
-def measure(truth: np.ndarray, answers: np.ndarray, labels: tuple[str, ...]) -> dict:
-    """Answers against the truth, both class numbers: accuracy with its 95 % interval, precision, recall and F1 of
-    each class and their unweighted means ("macro"), and the confusion matrix (a row for each true class)."""
-    names, numbers = ("precision", "recall", "f1"), range(len(labels))
-    right = truth == answers
-    columns = precision_recall_fscore_support(truth, answers, labels=numbers, zero_division=0)
-    macro = precision_recall_fscore_support(truth, answers, labels=numbers, average="macro", zero_division=0)
-    return {
-        "accuracy": float(right.mean()),
-        "accuracy_95": interval_of_accuracy(right),
-        "macro": {name: float(value) for name, value in zip(names, macro[:3], strict=True)},
-        "classes": {
-            label: {name: float(column[i]) for name, column in zip(names, columns[:3], strict=True)}
-            | {"examples": int(columns[3][i])}
-            for i, label in enumerate(labels)
-        },
-        "confusion": confusion_matrix(truth, answers, labels=numbers).tolist(),
+def write_report(
+    config: FinetuneConfig, model: GPTClassifier, task: Task, machine: Machine, seconds: float
+) -> dict[str, Any]:
+    """Test the best weights, once, and write, plot and print what came out."""
+    trained, total = count_weights(model)
+    report: dict[str, Any] = {
+        "task": config.task,
+        "labels": task.labels,
+        "train": config.train,
+        "trained_weights": trained,
+        "all_weights": total,
+        "trained_share": trained / total,
+        "examples": {split: len(examples) for split, examples in task.examples.items()},
+        "truncated": task.truncated,
+        "seconds": round(seconds, 1),
+        "best_step": None,
     }
+    if (config.out / "report.json").is_file():  # of this very run, going on: what was compared with it stays
+        with contextlib.suppress(ValueError):  # damaged
+            before = json.loads((config.out / "report.json").read_text(encoding="utf-8"))
+            report |= {key: before[key] for key in ("from_scratch", "label_counts") if key in before}
+    best = load_fine_tuned(config.out, machine.device)  # what the user will have, read back from the disk
+    if not config.plain:
+        speed_up(best, machine.device, machine.dtype)
+    report |= measures.measure_test_split(task, classify(best, task.tokens["test"], machine))
+    rows = read_metrics(config.out)
+    name = "val_r2" if best.is_regression else "val_accuracy"
+    report["best_step"] = max(rows, key=lambda row: (row[name], -row["val_loss"]))["step"]
+    save_report(config.out, report)
+    report_plots.plot_learning_curve(rows, report["best_step"], str(config.out), config.out / "curve.png")
+    if not best.is_regression:
+        counts, accuracy = report["test"]["confusion"], report["test"]["accuracy"]
+        report_plots.plot_confusion(counts, task.labels, accuracy, config.out / "confusion.png")
+    print(f"\n{describe_report(report)}\nin {seconds:.0f} s; all of it: {config.out / 'report.json'}")
+    return report
 
 
-def measure_numbers(truth: np.ndarray, answers: np.ndarray) -> dict:
-    """Estimated numbers against the true ones: mean squared error with its 95 % interval, mean absolute error, and R²,
-    the share of the variance that is explained."""
-    return {
-        "mse": float(mean_squared_error(truth, answers)),
-        "mse_95": bootstrap((truth - answers) ** 2),
-        "mae": float(mean_absolute_error(truth, answers)),
-        "r2": float(r2_score(truth, answers)) if len(truth) > 1 else None,
-    }
+def save_report(folder: Path, report: dict) -> None:
+    write_text(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
 
 
-def interval_of_accuracy(right: np.ndarray) -> list[float]:
-    """The 95 % interval of a share of right answers: by bootstrap; by the rule of three where all are right or all
-    wrong, for drawing again cannot change that (Hanley and Lippman-Hand 1983)."""
-    if right.all():
-        return [max(0.0, 1 - 3 / len(right)), 1.0]
-    return bootstrap(right) if right.any() else [0.0, min(1.0, 3 / len(right))]
-
-
-def bootstrap(values: np.ndarray, times: int = 2000) -> list[float]:
-    """The 95 % interval of a mean: draw as many values with replacement, again and again, and leave out the outer
-    2.5 % of the means on either side (Efron 1979)."""
-    random = np.random.default_rng(0)
-    means = [values[random.integers(len(values), size=len(values))].mean() for _ in range(times)]
-    return [float(bound) for bound in np.percentile(means, (2.5, 97.5))]
-
-
-def worst_mistakes(texts: list[str], truth: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...]) -> list:
-    """The ten wrong answers that the model was surest of, surest first."""
-    answers = probabilities.argmax(1)
-    wrong = np.flatnonzero(answers != truth)
-    surest = wrong[np.argsort(-probabilities[wrong, answers[wrong]], kind="stable")][:10]
-    return [
-        {
-            "text": texts[i],
-            "label": labels[truth[i]],
-            "answer": labels[answers[i]],
-            "probability": float(probabilities[i, answers[i]]),
-        }
-        for i in surest
-    ]
-
-
-def verdict(test: dict, baselines: dict[str, dict]) -> str:
-    """One sentence that says whether the GPT was worth it."""
-    if "mse" in test:
-        name, best = min(baselines.items(), key=lambda item: item[1]["mse"])
-        won, figures = test["mse"] < best["mse"], f"mean squared error {test['mse']:.4g} against {best['mse']:.4g}"
-    else:
-        name, best = max(baselines.items(), key=lambda item: item[1]["accuracy"])
-        won, figures = test["accuracy"] > best["accuracy"], f"{test['accuracy']:.1%} against {best['accuracy']:.1%}"
-    if not won:
-        return f"The GPT does NOT beat the {name} baseline: {figures}. Use the baseline, or pretrain on more text."
-    if "accuracy" in test and best["accuracy"] >= test["accuracy_95"][0]:
-        return f"The GPT is ahead of the {name} baseline, but within the margin of error: {figures}."
-    return f"The GPT beats the {name} baseline: {figures}."
-
-
-def describe(report: dict) -> str:
+def describe_report(report: dict) -> str:
     """A report as text for the terminal."""
     test = report["test"]
     lines = []

@@ -8,7 +8,7 @@ from gpt.running.plots import FLOOR as OTHER
 from gpt.running.plots import INK, TRAIN, VALIDATION, plain
 
 
-def confusion(counts: list[list[int]], labels: tuple[str, ...], accuracy: float, path: Path) -> None:
+def plot_confusion(counts: list[list[int]], labels: tuple[str, ...], accuracy: float, path: Path) -> None:
     """What each true class (a row) was taken for (a column): counts, and shares of the row as shades."""
     n = len(labels)
     size = min(12, 3.2 + 0.7 * n)
@@ -28,7 +28,7 @@ def confusion(counts: list[list[int]], labels: tuple[str, ...], accuracy: float,
     plt.close(figure)
 
 
-def learning_curve(rows: list[dict], best_step: int, title: str, path: Path) -> None:
+def plot_learning_curve(rows: list[dict], best_step: int, title: str, path: Path) -> None:
     """Loss on the labels and validation accuracy (or R²) over the steps, from the rows of a metrics.jsonl."""
     steps = [row["step"] for row in rows]
     name, label = ("val_accuracy", "accuracy") if "val_accuracy" in rows[0] else ("val_r2", "R²")
@@ -54,7 +54,7 @@ def learning_curve(rows: list[dict], best_step: int, title: str, path: Path) -> 
     plt.close(figure)
 
 
-def label_curve(rows: list[dict], score: str, path: Path) -> None:
+def plot_label_curve(rows: list[dict], score: str, path: Path) -> None:
     """What pretraining is worth where labels are few: the score on the test split over the number of labels.
 
     rows: {"labels": n, "pretrained": score, "from_scratch": score, "tfidf": score}; score: "accuracy" or "r2".

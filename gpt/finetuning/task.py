@@ -1,5 +1,6 @@
-"""Labelled text made ready for a model: tokens, targets, and what the labels are called."""
+"""Labelled text made ready for a model: tokens, targets, what the labels are called, and batches of like length."""
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from gpt.finetuning.labelled import Example, label_names, label_numbers, read_sp
 from gpt.tokenizer import Tokenizer
 
 SPLITS = ("train", "val", "test")
+POOL = 32  # batches that are sorted by length together: more would save padding, but make neighbours too alike
 
 
 @dataclass(frozen=True)
@@ -68,3 +70,37 @@ def load_task(
     truncated = {split: sum(len(text) > context_length for text in tokens[split]) for split in SPLITS}
     tokens = {split: [text[:context_length] for text in tokens[split]] for split in SPLITS}
     return Task(labels, examples, tokens, targets, truncated, mean, std)
+
+
+class Buckets:
+    """Batches of texts of like length: less padding, and still in random order, a function of (seed, step) alone. Batch
+    `step` is an array of indices into the texts; every text comes once in an epoch."""
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int):
+        self.lengths, self.batch_size, self.seed = np.array(lengths), batch_size, seed
+        self.batches_per_epoch = -(-len(lengths) // batch_size)
+        self.epoch = functools.lru_cache(maxsize=1)(self._epoch)
+
+    def batch(self, step: int) -> np.ndarray:
+        """Indices of the texts of update `step`, (batch_size,) or fewer in an epoch's odd batch."""
+        return self.epoch(step // self.batches_per_epoch)[step % self.batches_per_epoch]
+
+    def _epoch(self, number: int) -> list[np.ndarray]:
+        """Shuffle, sort pools of some batches by length, cut them into batches, shuffle those."""
+        random = np.random.default_rng([self.seed, number])
+        order = random.permutation(len(self.lengths))
+        batches = []
+        for start in range(0, len(order), POOL * self.batch_size):
+            pool = order[start : start + POOL * self.batch_size]
+            pool = pool[np.argsort(self.lengths[pool], kind="stable")]
+            batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
+        random.shuffle(batches)
+        return batches
+
+
+def drop_words(text: list[int], share: float, random: np.random.Generator) -> list[int]:
+    """A text with about `share` of its tokens left out, but never all of them, nor the first, which stands for the
+    beginning (Iyyer et al. 2015, section 3.1)."""
+    first, *words = text
+    kept = [token for token, draw in zip(words, random.random(len(words)), strict=True) if draw >= share]
+    return [first, *(kept or words)]

@@ -1,25 +1,29 @@
 """Which weights of a classifier move, and how fast each of them."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
 from torch.optim import Optimizer
 
 from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
-from gpt.fast.pytorch import AdamW, Uncompiled
+from gpt.fast.pytorch import Uncompiled
 from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.lora import add_lora
+from gpt.optim import AdamW
 
 BETAS = (0.9, 0.98)
 
 
-def choose(model: GPTClassifier, config: FinetuneConfig) -> None:
+def choose_weights(model: GPTClassifier, config: FinetuneConfig) -> None:
     """Freeze what `config.train` leaves alone. The last norm and the head are always trained.
 
     Raises UserError if more blocks are asked for than there are.
     """
     body = model.transformer
     if config.train == "lora":
-        add_lora(model, config.lora)
+        add_lora(model, config.lora.rank, config.lora.alpha, config.lora.targets)
     elif config.train != "full":
         body.requires_grad_(False)
         body.ln_f.requires_grad_(True)
@@ -35,7 +39,9 @@ def count_weights(model: GPTClassifier) -> tuple[int, int]:
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
 
 
-def build_optimizers(model: GPTClassifier, config: FinetuneConfig) -> list[Optimizer]:
+def build_layerwise_optimizers(
+    model: GPTClassifier, config: FinetuneConfig, twins: Mapping[type, type] = MappingProxyType({})
+) -> list[Optimizer]:
     """The optimizers that together update the weights that are trained: SharedAdam for the tokens' embeddings and AdamW
     for the rest. Each depth has a rate of its own: the head fastest, every block slower than the one above it
     ("Universal Language Model Fine-tuning for Text Classification", Howard and Ruder 2018, section 3.2), because
@@ -60,7 +66,7 @@ def build_optimizers(model: GPTClassifier, config: FinetuneConfig) -> list[Optim
     settings = [
         {"params": ws, "lr": rate, "peak_lr": rate, "weight_decay": decay} for (rate, decay), ws in groups.items()
     ]
-    optimizers: list[Optimizer] = [AdamW(settings, betas=BETAS, fused=True)]
+    optimizers: list[Optimizer] = [twins.get(AdamW, AdamW)(settings, config.learning_rate, betas=BETAS)]
     tokens = model.transformer.wte.weight
     if tokens.requires_grad:
         optimizers.append(SharedAdam([{"params": [tokens], "lr": lowest, "peak_lr": lowest}], BETAS))

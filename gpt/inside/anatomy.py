@@ -65,6 +65,18 @@ def anatomy_of(config: GPTConfig) -> Anatomy:
     return Anatomy(config.vocab_size, config.context_length, config.n_layer, config.n_embd, learned)
 
 
+def training_flops_per_token(config: GPTConfig) -> int:
+    """Floating-point operations to train on one token in a full context: 6 N + 12 n_layer n_embd T.
+
+    The convention of PaLM (Chowdhery et al. 2022, appendix B): 2 for a multiply-add, forward once and backward twice; N
+    leaves out learned positions, which are looked up and not multiplied; the whole T×T of the scores counts although
+    half is masked.
+    """
+    anatomy = anatomy_of(config)
+    in_matrices = anatomy.num_params() - anatomy.parameters()["positions"]
+    return 6 * in_matrices + 12 * config.n_layer * config.n_embd * config.context_length
+
+
 def gpt3(n_layer: int, n_embd: int) -> Anatomy:
     """GPT-3 (Brown et al. 2020, table 2.1): GPT-2's architecture; its sparse attention has the same weights."""
     return Anatomy(50257, 2048, n_layer, n_embd)

@@ -20,15 +20,15 @@ def check_picture(path: Path) -> None:
         raise UserError(f"--out is {path}, but there is no folder {path.parent}: make it, or choose another one")
 
 
-def load(folder: Path) -> tuple:
+def load_for_look(folder: Path) -> tuple:
     """A model folder's model and tokenizer."""
     from gpt.files.checkpoint import load_model
-    from gpt.tokenizer import Tokenizer
+    from gpt.files.tokenizer_files import load_tokenizer
 
-    return load_model(folder), Tokenizer.load(folder)
+    return load_model(folder), load_tokenizer(folder)
 
 
-def read(text: str, tokenizer, most: int | None = None) -> tuple[list[int], list[str]]:
+def read_text(text: str, tokenizer, most: int | None = None) -> tuple[list[int], list[str]]:
     """A text, or the file that it names after an @, as ids and as what each shows; at most `most` tokens."""
     if text.startswith("@"):
         try:
@@ -41,10 +41,10 @@ def read(text: str, tokenizer, most: int | None = None) -> tuple[list[int], list
         raise UserError("the text is too short: at least two tokens are needed")
     if most is not None and len(tokens) > most:
         raise UserError(f"the text has {len(tokens) - before} tokens: at most {most - before} fit here, shorten it")
-    return tokens, [show(tokenizer, token) for token in tokens]
+    return tokens, [show_token(tokenizer, token) for token in tokens]
 
 
-def show(tokenizer, token: int) -> str:
+def show_token(tokenizer, token: int) -> str:
     """A token as text, or as hexadecimal bytes where it holds only part of a character."""
     data = tokenizer.decode_bytes([token])
     try:

@@ -27,7 +27,7 @@ def ink_on(colour: tuple[float, float, float, float]) -> str:
     return "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else INK
 
 
-def coloured_text(
+def plot_coloured_text(
     tokens: list[str],
     values: list[float | None],
     limits: tuple[float, float],
@@ -67,7 +67,7 @@ def coloured_text(
     plt.close(figure)
 
 
-def token_table(
+def plot_token_table(
     columns: list[str],
     cells: list[list[str]],
     values: Tensor,
@@ -100,7 +100,9 @@ def token_table(
     plt.close(figure)
 
 
-def attention_maps(weights: Tensor, tokens: list[str], titles: list[str], columns: int, title: str, path: Path) -> None:
+def plot_attention_maps(
+    weights: Tensor, tokens: list[str], titles: list[str], columns: int, title: str, path: Path
+) -> None:
     """Heads side by side, `columns` in a row: weights (heads, T, T); row t is where token t looks. `titles` names
     the heads."""
     heads, T, _ = weights.shape
@@ -127,7 +129,7 @@ def attention_maps(weights: Tensor, tokens: list[str], titles: list[str], column
     plt.close(figure)
 
 
-def head_scores(scores: dict[str, Tensor], title: str, path: Path) -> None:
+def plot_head_scores(scores: dict[str, Tensor], title: str, path: Path) -> None:
     """A heat map for each named score (L, nh), side by side, with the numbers."""
     L, heads = next(iter(scores.values())).shape
     size = (len(scores) * (0.75 * heads + 1.2), 0.55 * L + 1.4)
@@ -149,7 +151,9 @@ def head_scores(scores: dict[str, Tensor], title: str, path: Path) -> None:
     plt.close(figure)
 
 
-def scatter_of_tokens(points: Tensor, tokens: list[str], title: str, axes_names: tuple[str, str], path: Path) -> None:
+def plot_scatter_of_tokens(
+    points: Tensor, tokens: list[str], title: str, axes_names: tuple[str, str], path: Path
+) -> None:
     """Tokens at their places (N, 2) of a projection."""
     figure, axes = plt.subplots(figsize=(9, 7), dpi=DPI, layout="constrained")
     axes.scatter(*points.T.numpy(), s=4, color="#9db7d5")
@@ -162,7 +166,7 @@ def scatter_of_tokens(points: Tensor, tokens: list[str], title: str, axes_names:
     plt.close(figure)
 
 
-def place_map(similarity: Tensor, title: str, path: Path) -> None:
+def plot_place_map(similarity: Tensor, title: str, path: Path) -> None:
     """How alike places are: similarity (N, N) from -1 to 1."""
     figure, axes = plt.subplots(figsize=(6.4, 5.4), dpi=DPI, layout="constrained")
     image = axes.imshow(similarity.numpy(), cmap="RdBu_r", vmin=-1, vmax=1)

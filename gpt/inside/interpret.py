@@ -1,6 +1,6 @@
 """A look inside: what a model attends to, what each layer would already say, and how it pictures its tokens.
 
-Everything here takes a model and token ids and returns tensors, for notebooks; plots.py draws them.
+Everything here takes a model and token ids and returns tensors, for notebooks; inside_plots.py draws them.
 
 Shapes at the ends of lines: L layers, nh heads, T tokens, C channels, V vocabulary.
 """
@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpt.errors import UserError
-from gpt.model import GPT, causal_mask, rotate
+from gpt.fast.layers import rotary_tables
+from gpt.model import GPT, attention_weights, rotate
 
 
 @torch.no_grad()
@@ -34,9 +35,8 @@ def trace(model: GPT, tokens: list[int]) -> tuple[Tensor, Tensor]:
     for qkv in products:  # (T, 3 C)
         q, k, _ = qkv.view(T, 3, config.n_head, config.head_size).permute(1, 2, 0, 3)  # 3 × (nh, T, hs)
         if config.position == "rotary":
-            q, k = (rotate(x, model.transformer.cos[:T], model.transformer.sin[:T]) for x in (q, k))
-        scores = q @ k.transpose(-2, -1) / config.head_size**0.5  # (nh, T, T)
-        weights.append((scores + causal_mask(q)).softmax(-1))
+            q, k = rotate(q), rotate(k)
+        weights.append(attention_weights(q, k))  # (nh, T, T)
     return torch.stack(states), torch.stack(weights)
 
 
@@ -118,7 +118,7 @@ def position_similarity(model: GPT) -> Tensor:
     if model.config.position == "learned":
         places = F.normalize(model.transformer.wpe.weight, dim=-1)
         return places @ places.T
-    cos, sin = model.transformer.cos, model.transformer.sin  # (context, hs)
+    cos, sin = rotary_tables(model.config.context_length, model.config.head_size)  # 2 × (context, hs)
     return (cos @ cos.T + sin @ sin.T) / cos.size(-1)
 
 

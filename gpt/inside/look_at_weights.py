@@ -8,26 +8,28 @@ from tyro.conf import arg
 
 from gpt.errors import UserError
 from gpt.inside.anatomy import FAMILY, anatomy_of
-from gpt.inside.given import Folder, Picture, Text, load, read, show
+from gpt.inside.given import Folder, Picture, Text, load_for_look, read_text, show_token
 
 
-def neighbours(
+def show_neighbours(
     model: Folder, words: Annotated[tuple[str, ...], arg(help="words of one token each; a space in front counts")]
 ) -> None:
     """The tokens whose embeddings are nearest to that of each word."""
     from gpt.inside.interpret import nearest_tokens
 
-    gpt, tokenizer = load(model)
+    gpt, tokenizer = load_for_look(model)
     for word in words:
         tokens = tokenizer.encode(word)
         if len(tokens) != 1:
-            parts = [show(tokenizer, token) for token in tokens]
+            parts = [show_token(tokenizer, token) for token in tokens]
             raise UserError(f"{word!r} is {len(tokens)} tokens for this model, {parts}: give a word that is one")
-        near = ", ".join(f"{show(tokenizer, token)!r} {cosine:.2f}" for token, cosine in nearest_tokens(gpt, tokens[0]))
+        near = ", ".join(
+            f"{show_token(tokenizer, token)!r} {cosine:.2f}" for token, cosine in nearest_tokens(gpt, tokens[0])
+        )
         print(f"{word!r}: {near}")
 
 
-def embeddings(
+def show_embeddings(
     model: Folder,
     text: Text,
     most: Annotated[int, arg(help="how many tokens to show")] = 120,
@@ -37,10 +39,10 @@ def embeddings(
     import torch
     from sklearn.decomposition import PCA
 
-    from gpt.inside.inside_plots import scatter_of_tokens
+    from gpt.inside.inside_plots import plot_scatter_of_tokens
 
-    gpt, tokenizer = load(model)
-    counts = Counter(token for token in read(text, tokenizer)[0] if token != tokenizer.end_of_text)
+    gpt, tokenizer = load_for_look(model)
+    counts = Counter(token for token in read_text(text, tokenizer)[0] if token != tokenizer.end_of_text)
     tokens = [token for token, _ in counts.most_common(most)]
     if len(tokens) < 2:
         raise UserError("a map needs at least two different tokens: give a longer text, or a larger --most")
@@ -49,25 +51,25 @@ def embeddings(
     names = tuple(
         f"direction {i + 1}: {share:.0%} of the variance" for i, share in enumerate(pca.explained_variance_ratio_)
     )
-    shown = [show(tokenizer, token) for token in tokens]
-    scatter_of_tokens(points, shown, f"The {len(tokens)} commonest tokens as {model.name} sees them", names, out)
+    shown = [show_token(tokenizer, token) for token in tokens]
+    plot_scatter_of_tokens(points, shown, f"The {len(tokens)} commonest tokens as {model.name} sees them", names, out)
     print(f"{names[0]}, {names[1]}\npicture: {out}")
 
 
-def places(model: Folder, out: Picture = Path("places.png")) -> None:
+def show_places(model: Folder, out: Picture = Path("places.png")) -> None:
     """How alike two places in the context are to the model."""
-    from gpt.inside.inside_plots import place_map
+    from gpt.inside.inside_plots import plot_place_map
     from gpt.inside.interpret import position_similarity
 
-    gpt, _ = load(model)
+    gpt, _ = load_for_look(model)
     similarity = position_similarity(gpt)
-    place_map(similarity, f"How alike places are ({gpt.config.position} positions)", out)
+    plot_place_map(similarity, f"How alike places are ({gpt.config.position} positions)", out)
     print(
         f"neighbours {similarity.diagonal(1).mean():.3f}, 16 apart {similarity.diagonal(16).mean():.3f}\npicture: {out}"
     )
 
 
-def sizes(
+def show_sizes(
     names: Annotated[tuple[str, ...], arg(help="which of the family, or model folders")] = tuple(FAMILY),
 ) -> None:
     """Parameters, memory and operations of the GPT family, part by part, computed from the shapes alone."""

@@ -1,17 +1,13 @@
-"""What this machine does best: device, precision, attention, compilation, chosen without being told."""
+"""What this machine does best: device, precision, compilation, chosen without being told."""
 
 import contextlib
-import ctypes
 import importlib.util
-import os
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
 from gpt.errors import UserError
-
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # names and numbers of glibc's malloc.h
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -30,15 +26,6 @@ class Machine:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
 
-    def prefers_fused_attention(self, context_length: int) -> bool:
-        """Whether PyTorch's attention kernel beats the hand-written one, training with this context.
-
-        It does, except in bfloat16 on a CPU, whose backward is slow: measured with AMX and torch 2.13, the
-        hand-written one was 5.9 times faster at 64 tokens and 1.7 times at 256; at 1,024 the kernel won. A whole
-        training step of `tiny` on a Zen 4 took 0.88 of the time.
-        """
-        return not (self.device.type == "cpu" and self.dtype == torch.bfloat16 and context_length <= 512)
-
     def __str__(self) -> str:
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
         threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
@@ -50,8 +37,9 @@ def pick_machine(
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     compile: Literal["auto", "on", "off"] = "auto",
+    plain: bool = False,
 ) -> Machine:
-    """Choose the fastest setting that works here; each part can be overruled.
+    """Choose the fastest setting that works here; each part can be overruled. plain: "auto" means float32, uncompiled.
 
     Raises UserError for a device that this machine or this build of PyTorch does not have.
     """
@@ -62,12 +50,10 @@ def pick_machine(
         torch.empty(1, device=where)
     except (RuntimeError, AssertionError, NotImplementedError):  # torch raises any of them
         raise UserError(f"device {device!r} is not available here: try --device cpu, or leave the flag out") from None
-    if where.type == "cpu":
-        keep_freed_memory()
     if where.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32 where products are left in float32
-    dtype = best_dtype(where) if precision == "auto" else DTYPES[precision]
-    if compile == "auto":  # PyTorch's compiler needs triton (not on Windows) and a GPU of compute capability 7
+    dtype = DTYPES[precision] if precision != "auto" else torch.float32 if plain else best_dtype(where)
+    if compile == "auto" and not plain:  # the compiler needs triton (not on Windows) and a GPU of compute capability 7
         can = where.type == "cuda" and importlib.util.find_spec("triton") is not None
         return Machine(where, dtype, can and torch.cuda.get_device_capability(where) >= (7, 0))
     return Machine(where, dtype, compile == "on")
@@ -84,20 +70,3 @@ def best_dtype(device: torch.device) -> torch.dtype:
         checks = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
         return torch.bfloat16 if any(check and check() for check in checks) else torch.float32
     return torch.float32
-
-
-def keep_freed_memory() -> None:
-    """Let a Linux process keep the memory of freed tensors for the next ones. Elsewhere, do nothing.
-
-    glibc gives large blocks back to the kernel as soon as they are freed, and the kernel then has to find, clear and
-    map the same pages for the next tensor, over and over. Keeping them, in pages of 2 MB where possible, took 22 % off
-    a training step of `tiny` on a Zen 4 and about 5 % off one of `small`; the peak rose by as much.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # not glibc: macOS, Windows, musl
-        return
-    mallopt(M_MMAP_MAX, 0)  # take all from the heap
-    mallopt(M_TRIM_THRESHOLD, -1)  # and never shrink it
-    mallopt(M_TOP_PAD, 64 << 20)  # grow it by so many bytes at least
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch then asks for large pages

@@ -34,7 +34,7 @@ def say_that_no_font_has_chinese() -> None:
     print("no font with Chinese characters is installed (Noto Sans CJK is one): they become boxes", file=sys.stderr)
 
 
-def loss_curve(rows: list[dict], bits_per_nat: float, floor: float | None, title: str, path: Path) -> None:
+def plot_loss(rows: list[dict], bits_per_nat: float, floor: float | None, title: str, path: Path) -> None:
     """Training and validation loss over the steps, from the rows of a metrics.jsonl.
 
     bits_per_nat turns nats per token into bits per byte for the right-hand scale. floor: the entropy of the

@@ -1,10 +1,8 @@
 """One run on several processes, which `torchrun` starts: who does what, and what they tell each other.
 
-Every process holds the whole model and takes its share of each batch's windows; before the update, gradients are
-averaged over all of them, so that all take the same step (`DistributedDataParallel`, Li et al. 2020). With
-`--sharding` a process keeps only its share of the weights, gradients and optimizer state, and borrows the rest, block
-by block, when it computes with them (ZeRO, Rajbhandari et al. 2020; `fully_shard`). On one process all of this does
-nothing.
+Every process holds the whole model and takes its share of each batch's windows. Before the update, gradients are
+averaged over all processes, so that all take the same step (`DistributedDataParallel`, Li et al. 2020). With
+`--sharding` a process keeps only its share of the model (sharding.py). On one process all of this does nothing.
 """
 
 import contextlib
@@ -12,8 +10,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +23,7 @@ from torch.optim import Optimizer
 
 from gpt.errors import UserError
 from gpt.model import GPT
+from gpt.running import sharding
 from gpt.running.device import Machine
 
 PATIENCE = timedelta(minutes=30)  # that one process waits for another: making data and samples takes a while
@@ -44,14 +43,15 @@ def own_device(device: str) -> str:
     return f"cuda:{local_rank}" if size > 1 and device == "cuda" else device
 
 
-@dataclass(frozen=True)
-class Team:
-    """The processes of a run. `rank` counts them from 0; the first one alone writes files and speaks."""
+@dataclass
+class Processes:
+    """The processes of a run. `rank` counts them from 0; the first one alone writes files and prints."""
 
     rank: int
     size: int
     device: torch.device
-    sharding: bool
+    sharding: bool = False
+    forward: Any = field(default=None, repr=False)  # the model that `wrap` made
 
     @property
     def is_first(self) -> bool:
@@ -65,6 +65,37 @@ class Team:
         yield
         if self.is_first and self.size > 1:
             dist.barrier()
+
+    def place(self, model: GPT) -> GPT:
+        """The model on this process's device; of a sharded one, this process's share."""
+        return sharding.shard(model, self.device, self.size) if self.sharding else model.to(self.device)
+
+    def twins(self, twins: Mapping[type, type]) -> Mapping[type, type]:
+        """The fast twins that this run's optimizers can use."""
+        return sharding.sharded_twins(twins) if self.sharding else twins
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model, made to average its gradients with the other processes' when it computes them."""
+        self.forward = model
+        if self.size > 1 and not self.sharding:
+            self.forward = nn.parallel.DistributedDataParallel(model)
+        return self.forward
+
+    def parts(self, inputs: Tensor, targets: Tensor, accumulate: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """This process's share of a batch (B, T), in `accumulate` parts, on its device."""
+        inputs, targets = self.share(inputs, 0), self.share(targets, 0)
+        pairs = zip(inputs.chunk(accumulate), targets.chunk(accumulate), strict=True)
+        for number, (some_inputs, some_targets) in enumerate(pairs, start=1):
+            with self.exchanging(now=number == accumulate):
+                yield some_inputs.to(self.device), some_targets.to(self.device)
+
+    @contextlib.contextmanager
+    def exchanging(self, now: bool) -> Iterator[None]:
+        """Gradients computed inside are exchanged, or only added up if not `now`: once for each step is enough."""
+        if self.sharding:
+            self.forward.set_requires_gradient_sync(now)
+        with self.forward.no_sync() if self.size > 1 and not self.sharding and not now else contextlib.nullcontext():
+            yield
 
     def share(self, rows: Tensor, padding: int) -> Tensor:
         """(B, T) -> (B / size, T): this process's rows of a batch; `padding` makes up rows where they do not suffice,
@@ -85,44 +116,9 @@ class Team:
         total, stops = self.sum(loss, float(stop))
         return total / self.size, stops > 0
 
-    def place(self, model: GPT) -> GPT:
-        """The model on this process's device; of a sharded one, this process's share."""
-        if not self.sharding:
-            return model.to(self.device)
-        from torch.distributed.device_mesh import init_device_mesh  # here, because this takes time to import
-        from torch.distributed.fsdp import fully_shard
-
-        mesh = init_device_mesh(self.device.type, (self.size,))
-        for block in model.transformer.h:  # moved, split and let go one by one: they need not fit together
-            fully_shard(block, mesh=mesh)
-        return fully_shard(model, mesh=mesh)
-
-    def parallel(self, model: nn.Module) -> nn.Module:
-        """The model, made to average its gradients with the other processes' when it computes them."""
-        if self.size == 1 or self.sharding:
-            return model
-        return nn.parallel.DistributedDataParallel(model)
-
-    @contextlib.contextmanager
-    def exchanging(self, model: GPT, forward: nn.Module, now: bool) -> Iterator[None]:
-        """Gradients computed inside are exchanged, or `now` only added up: once for each step is enough."""
-        if self.sharding:
-            model.set_requires_gradient_sync(now)
-        with forward.no_sync() if self.size > 1 and not self.sharding and not now else contextlib.nullcontext():
-            yield
-
     def gather(self, state: Any) -> Any:
-        """A state dict with whole tensors where shares were, for the first process; every process must ask for it."""
-        if not self.sharding:
-            return state
-        if isinstance(state, dict):
-            return {key: self.gather(value) for key, value in state.items()}
-        if isinstance(state, list):
-            return [self.gather(value) for value in state]
-        if not isinstance(state, Tensor):
-            return state
-        full = whole(state)
-        return full.cpu() if self.is_first else None
+        """A state dict with whole tensors, for the first process; every process must ask for it."""
+        return sharding.gather(state, self.is_first) if self.sharding else state
 
     def whole_model(self, model: GPT) -> GPT:
         """The model to sample from and to save. Of a sharded one the first process gets a copy on the CPU; every
@@ -135,21 +131,13 @@ class Team:
             model.load_state_dict(weights)
         return model.eval()
 
-    def load(self, model: GPT, optimizers: list[Optimizer], state: dict) -> None:
-        """Put whole "weights" and "optimizers" of a resume file where they belong, whatever number of processes wrote
+    def load(self, model: nn.Module, optimizers: list[Optimizer], state: dict) -> None:
+        """Put "weights" and "optimizers" of a resume file where they belong, whatever number of processes wrote
         them."""
-        own = model.state_dict()
-        model.load_state_dict({name: share_like(weight, own[name]) for name, weight in state["weights"].items()})
-        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-            for number, entries in saved["state"].items():
-                for name, value in entries.items():
-                    if value.shape == weights[number].shape:  # others count steps
-                        entries[name] = share_like(value, weights[number])
-            optimizer.load_state_dict(saved)
+        sharding.load_shares(model, optimizers, state)
 
 
-def join(machine: Machine, batch_size: int, accumulate: int, sharding: bool) -> Team:
+def join_processes(machine: Machine, batch_size: int, accumulate: int, shard: bool) -> Processes:
     """Meet the other processes of this run. Raises UserError where the batch cannot be shared out among them."""
     rank, size, _ = place_of_process()
     if batch_size % (size * accumulate):
@@ -157,9 +145,9 @@ def join(machine: Machine, batch_size: int, accumulate: int, sharding: bool) -> 
             f"batch_size {batch_size} cannot be split into {size * accumulate} equal parts, "
             f"{accumulate} (--accumulate) for each of {size} processes"
         )
-    if sharding and size == 1:
+    if shard and size == 1:
         raise UserError("--sharding spreads a model over several processes: torchrun --nproc-per-node N train.py ...")
-    if sharding and machine.dtype == torch.float16:
+    if shard and machine.dtype == torch.float16:
         raise UserError(
             "--sharding does not go with float16, whose scale needs all gradients in one place: use bfloat16"
         )
@@ -169,7 +157,7 @@ def join(machine: Machine, batch_size: int, accumulate: int, sharding: bool) -> 
         dist.init_process_group("nccl" if machine.device.type == "cuda" else "gloo", timeout=PATIENCE)
         if rank > 0:
             sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  only the first one speaks
-    return Team(rank, size, machine.device, sharding)
+    return Processes(rank, size, machine.device, shard)
 
 
 @contextlib.contextmanager
@@ -190,17 +178,3 @@ def session() -> Iterator[None]:
         raise
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def whole(tensor: Tensor) -> Tensor:
-    """All of a tensor of which this process may hold but a share (PyTorch's DTensor)."""
-    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-
-
-def share_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """This process's share of a whole tensor, where `like` is a share; otherwise all of it."""
-    if not hasattr(like, "full_tensor"):
-        return tensor
-    from torch.distributed.tensor import distribute_tensor
-
-    return distribute_tensor(tensor.to(like.device, like.dtype), like.device_mesh, like.placements, src_data_rank=None)

@@ -1,10 +1,10 @@
-"""The run folder around a model folder: what was asked for, what was measured, and how to stop and go on.
+"""The run folder around a model folder: what was asked for, what was measured, and what to go on from.
 
 train_config.json says what was asked for, metrics.jsonl what was measured (one object a line), resume.pt holds the
-state to go on from. Interrupting is a request that the loop answers between two steps.
+state to go on from.
 
-A run may be killed at any moment, for each file is replaced whole, and in this order: metrics.jsonl grows, then the
-model is written, then resume.pt. So it always holds that
+A run may be killed at any moment, because each file is replaced whole, in this order: metrics.jsonl grows, then the
+model is written, then resume.pt. So these always hold:
 - resume.pt is the state after some step s, the first one (s = 0) being written before any work is done;
 - metrics.jsonl has every row up to step s, perhaps followed by rows of later steps, which going on drops;
 - the model is the best of the evaluations up to s, or that of one after s, which going on comes to again, with the
@@ -12,13 +12,11 @@ model is written, then resume.pt. So it always holds that
 """
 
 import dataclasses
+import functools
 import json
 import os
-import shlex
-import signal
-import sys
+import tomllib
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from gpt.errors import UserError
@@ -26,13 +24,20 @@ from gpt.files.atomic import explain_failure, temporary_path, write_text
 from gpt.files.checkpoint import load_resume, save_resume
 from gpt.optim import raise_broken
 
+ROOT = Path(__file__).parent.parent.parent
 MODEL_FILES = ("model.safetensors", "config.json", "tokenizer_config.json", "vocab.json", "merges.txt")
 RUN_FILES = ("resume.pt", "metrics.jsonl", "train_config.json", "loss.png")
 FINETUNE_FILES = ("adapter.safetensors", "adapter.json", "report.json", "curve.png", "confusion.png", "labels.png")
 # Settings that may differ when a run goes on: they change where and how it is computed, not what.
-FREE = {"out", "data", "device", "precision", "compile", "threads", "log_every", "resume", "overwrite"}
-FREE |= {"accumulate", "sharding"}
-FREE |= {"compare", "label_counts"}  # finetune.py: further runs after this one
+MAY_DIFFER = {"out", "data", "device", "precision", "compile", "threads", "log_every", "resume", "overwrite"}
+MAY_DIFFER |= {"accumulate", "sharding"}
+MAY_DIFFER |= {"compare", "label_counts"}  # finetune.py: further runs after this one
+
+
+@functools.cache
+def project_version() -> str:
+    """The version in pyproject.toml, which is always there: the project is run from its folder."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 
 def config_to_json(config: Any) -> dict:
@@ -46,7 +51,7 @@ def check_new(config: Any) -> list[str]:
         raise UserError(f"{config.out} is a file: --out names a folder to write")
     if (config.out / "meta.json").exists():  # with a tokenizer in it, which --overwrite would remove
         raise UserError(f"{config.out} is a tokens folder: --out names another one, for the run")
-    # resume.pt goes first: nobody shall go on with a run that is half removed.
+    # resume.pt goes first, so that nobody goes on with a run that is half removed.
     present = [name for name in (*RUN_FILES, *MODEL_FILES, *FINETUNE_FILES) if (config.out / name).exists()]
     if present and not config.overwrite and not was_killed_at_once(config.out):
         raise UserError(
@@ -64,7 +69,8 @@ def begin(config: Any) -> None:
             (config.out / name).unlink()
         config.out.mkdir(parents=True, exist_ok=True)
     remove_left_overs(config.out)
-    write_text(config.out / "train_config.json", json.dumps(config_to_json(config), indent=2) + "\n")
+    about = {"version": project_version(), **config_to_json(config)}
+    write_text(config.out / "train_config.json", json.dumps(about, indent=2) + "\n")
 
 
 def go_on(config: Any, data: dict) -> dict | None:
@@ -83,7 +89,9 @@ def go_on(config: Any, data: dict) -> dict | None:
     defaults = {field.name: field.default for field in dataclasses.fields(config)}  # of what is newer than the run
     before, now = defaults | json.loads(state["config"]), config_to_json(config)
     changed = [
-        f"{key} was {before[key]} and is now {now[key]}" for key in now if key not in FREE and before[key] != now[key]
+        f"{key} was {before[key]} and is now {now[key]}"
+        for key in now
+        if key not in MAY_DIFFER and before[key] != now[key]
     ]
     if changed:
         raise UserError(f"cannot resume {config.out} with other settings: {'; '.join(changed)}")
@@ -125,8 +133,8 @@ def save(config: Any, data: dict, state: dict) -> None:
     if metrics.is_file():
         with explain_failure(metrics), metrics.open("rb+") as file:
             os.fsync(file.fileno())  # resume.pt vouches for these rows: a power cut must not take them alone
-    state = state | {"config": json.dumps(config_to_json(config)), "data": json.dumps(data)}
-    save_resume(state, config.out / "resume.pt")
+    about = {"version": project_version(), "config": json.dumps(config_to_json(config)), "data": json.dumps(data)}
+    save_resume(state | about, config.out / "resume.pt")
 
 
 def append_metrics(folder: Path, **row: Any) -> None:
@@ -146,30 +154,3 @@ def read_metrics(folder: Path) -> list[dict]:
             except ValueError:
                 break
     return rows
-
-
-class StopRequest:
-    """Turns Ctrl-C (and `kill`) into a request to stop after this step; a second one stops at once."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def _ask(self, signal_number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.default_int_handler)
-
-    def release(self) -> None:
-        """Signals do again what they did before."""
-        for number, handler in self.before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: set by no Python code
-
-
-def say_how_to_go_on(step: int) -> None:
-    """The last words of a run that was asked to stop."""
-    start = ["python"]
-    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun's mark
-        start = ["torchrun", "--nproc-per-node", os.environ["LOCAL_WORLD_SIZE"]]
-    command = shlex.join([*start, *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
-    print(f"\nstopped after step {step}; everything is saved. To go on:\n  {command}")

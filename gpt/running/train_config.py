@@ -20,14 +20,15 @@ class TrainConfig:
     """windows of context_length tokens in one update"""
     accumulate: int = 1
     """parts that a process computes its share of a batch in, one after the other: more parts take less memory"""
-    optimizer: Literal["muon", "adamw"] = "muon"
-    """muon for the blocks' matrices and adamw for the rest, or adamw for everything"""
+    optimizer: Literal["muon", "adamw", "sgd"] = "muon"
+    """muon for the blocks' matrices and adamw for the rest, or one of the others for everything"""
     learning_rate: float = 6e-3
-    """peak learning rate of AdamW"""
+    """peak learning rate of AdamW, or of SGD, which needs a much larger one"""
     muon_learning_rate: float = 0.03
     """peak learning rate of Muon"""
     warmup_steps: int = 20
-    """updates over which the learning rate rises; then it falls in a straight line to 0"""
+    """updates over which the learning rate rises; then it falls in a straight line to 0. A run of fewer updates warms
+    up for a fifth of them"""
     weight_decay: float = 0.1
     """pull of the matrices towards 0"""
     grad_clip: float = 1.0
@@ -50,6 +51,8 @@ class TrainConfig:
     """let PyTorch compile the model; auto does where it pays"""
     threads: int | None = None
     """CPU threads to use; by default one for each core"""
+    plain: bool = False
+    """only the plain code of gpt/*.py: no fast twins, and float32 unless --precision says otherwise"""
     sharding: bool = False
     """under torchrun: spread weights, gradients and optimizer state over the processes, for models too large for one"""
     resume: bool = False
@@ -64,8 +67,10 @@ class TrainConfig:
         for name in ("learning_rate", "muon_learning_rate", "grad_clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be above 0")
-        if not 0 <= self.warmup_steps < self.max_steps:
-            raise UserError(f"warmup_steps is {self.warmup_steps}: it must be less than max_steps, {self.max_steps}")
+        if self.warmup_steps < 0:
+            raise UserError(f"warmup_steps is {self.warmup_steps}: it must be at least 0")
+        if self.plain and self.sharding:
+            raise UserError("--sharding needs the fast optimizers: leave --plain out")
         if not 0 <= self.seed < 2**63:
             raise UserError(f"seed is {self.seed}: it must be a whole number from 0 up")
         if not 0 <= self.weight_decay < math.inf:
@@ -74,6 +79,11 @@ class TrainConfig:
             raise UserError(f"--out {self.out} is the folder of the model to begin with: choose another one")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads is {self.threads}: it must be at least 1")
+
+    @property
+    def warmup(self) -> int:
+        """The updates that the learning rate rises over, which leave some of a short run to learn in."""
+        return self.warmup_steps if self.warmup_steps < self.max_steps else self.max_steps // 5
 
 
 def gpt2(out: str, n_layer: int, n_head: int, n_embd: int, learning_rate: float) -> TrainConfig:

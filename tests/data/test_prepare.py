@@ -14,6 +14,7 @@ import data.documents
 import data.prepare
 from data.prepare import PrepareConfig, prepare
 from gpt.errors import UserError
+from gpt.files.tokenizer_files import load_tokenizer, save_tokenizer
 from gpt.tokenizer import Tokenizer
 
 CHINESE = "从前有一只小猫，它住在山脚下的小屋里。🐱 “你好！”小猫说。\n"
@@ -26,7 +27,7 @@ def tokens(folder, split):
 
 def documents(folder, split):
     """The texts of a split, cut at the end-of-text token."""
-    tokenizer = Tokenizer.load(folder)
+    tokenizer = load_tokenizer(folder)
     ids = tokens(folder, split)
     parts = np.split(ids, np.flatnonzero(ids == tokenizer.end_of_text))
     return [tokenizer.decode(part[part != tokenizer.end_of_text]) for part in parts]
@@ -66,7 +67,7 @@ def test_the_tokenizer_learns_from_training_texts_however_the_corpus_is_sampled(
     (tmp_path / "texts.jsonl").write_text("".join(lines), encoding="utf-8")
     monkeypatch.setattr(data.prepare, "BPE_SAMPLE", sum(map(len, lines)) / every)
     prepare(PrepareConfig((tmp_path / "texts.jsonl",), tmp_path / "out", 280))
-    tokenizer = Tokenizer.load(tmp_path / "out")
+    tokenizer = load_tokenizer(tmp_path / "out")
     assert b" train" in tokenizer.ids and b" valid" not in tokenizer.ids
 
 
@@ -115,7 +116,7 @@ def test_reading_in_pieces_gives_the_tokens_of_the_whole(tmp_path, monkeypatch, 
     text = "".join(rng.choice(words) + rng.choice(["", " ", "\n"]) for _ in range(3000))
     tokenizer = Tokenizer.train([text], 400)
     (tmp_path / "tok").mkdir()
-    tokenizer.save(tmp_path / "tok")
+    save_tokenizer(tokenizer, tmp_path / "tok")
     (tmp_path / "text.txt").write_text(text, encoding="utf-8", newline="")
     monkeypatch.setattr(data.documents, "PIECE", piece)
     prepare(PrepareConfig((tmp_path / "text.txt",), tmp_path / "out", tokenizer=tmp_path / "tok"))
@@ -134,7 +135,7 @@ def test_an_existing_tokenizer_is_taken_over_unchanged(tmp_path, corpus):
 def test_a_text_that_names_the_end_of_text_token_does_not_produce_it(tmp_path):
     (tmp_path / "trap.txt").write_text("before<|endoftext|>after " * 1000, encoding="utf-8")
     prepare(PrepareConfig((tmp_path / "trap.txt",), tmp_path / "out", 300))
-    assert Tokenizer.load(tmp_path / "out").end_of_text not in tokens(tmp_path / "out", "train")
+    assert load_tokenizer(tmp_path / "out").end_of_text not in tokens(tmp_path / "out", "train")
 
 
 def test_a_mark_before_the_first_character_is_dropped_and_line_ends_are_kept(tmp_path):

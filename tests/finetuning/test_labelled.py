@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gpt.finetuning.buckets import Buckets
+from gpt.finetuning.objective import drop_words, language_loss, loss_on_labels
 
 import finetune as finetune_script
 from finetune import finetune
 from gpt.classifier import GPTClassifier, pad
 from gpt.errors import UserError
+from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning import predict
 from gpt.finetuning import report as finetune_report
 from gpt.finetuning.baselines import baselines
-from gpt.finetuning.buckets import Buckets
 from gpt.finetuning.labelled import Example, read_examples, read_splits, take
-from gpt.finetuning.objective import drop_words, language_loss, loss_on_labels
 from gpt.finetuning.task import load_task
 from gpt.model import GPTConfig
 from gpt.running.device import pick_machine
-from gpt.tokenizer import Tokenizer
 
 CPU = pick_machine("cpu", "float32", "off")
 
@@ -65,7 +65,7 @@ def test_the_language_loss_is_the_mean_over_real_tokens():
 def test_class_weights_make_every_class_weigh_the_same(base, tmp_path):
     rows = "".join(f"text {i},{'rare' if i % 10 == 0 else 'common'}\n" for i in range(200))
     (tmp_path / "data.csv").write_text("text,label\n" + rows, encoding="utf-8")
-    task = load_task(tmp_path / "data.csv", False, None, 0, Tokenizer.load(base), 64)
+    task = load_task(tmp_path / "data.csv", False, None, 0, load_tokenizer(base), 64)
     weights, targets = task.class_weights(), task.targets["train"]
     sums = [weights[targets[targets == i]].sum() for i in range(2)]
     torch.testing.assert_close(sums[0], sums[1])

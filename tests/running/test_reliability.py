@@ -20,10 +20,10 @@ from data.prepare import PrepareConfig, prepare
 from gpt.errors import UserError
 from gpt.files.atomic import temporary_path
 from gpt.files.checkpoint import load_model, load_resume, save_model
+from gpt.files.tokenizer_files import load_tokenizer
 from gpt.model import GPT
 from gpt.optim import update
 from gpt.running.run_folder import read_metrics
-from gpt.tokenizer import Tokenizer
 from tests.helpers import small_training
 from tests.processes import start_train
 from train import train
@@ -276,7 +276,7 @@ def test_weights_that_are_no_numbers_are_never_saved(corpus, tmp_path, config):
     model = GPT(dataclasses.replace(config.model, vocab_size=300))
     with torch.no_grad():
         model.transformer.ln_f.bias[0] = float("nan")
-    save_model(model, Tokenizer.load(corpus), tmp_path / "broken")
+    save_model(model, load_tokenizer(corpus), tmp_path / "broken")
     with pytest.raises(UserError, match="no longer finite"):
         train(dataclasses.replace(config, init=tmp_path / "broken"))
     assert not (config.out / "resume.pt").exists() and not (config.out / "model.safetensors").exists()

@@ -1,0 +1,44 @@
+"""The one place where plain parts are exchanged for their fast twins."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from gpt.fast.layers import AddedMaskAttention, FastAttention, FusedGELU, FusedLayerNorm, KernelAttention, QuickDropout
+from gpt.fast.optimizers import BatchedMuon, BFloat16Muon, FusedAdamW, UncompiledSGD
+from gpt.fast.pytorch import keep_freed_memory
+from gpt.model import GELU, CausalSelfAttention, Dropout, LayerNorm, Transformer
+from gpt.muon import Muon
+from gpt.optim import SGD, AdamW
+
+Twins = Mapping[type, type]  # plain class -> fast class
+
+
+def speed_up(model: nn.Module, device: torch.device, dtype: torch.dtype) -> Twins:
+    """Let a GPT or GPTClassifier on `device`, with matrix products in `dtype`, compute the same faster.
+
+    Each layer gets the class of its twin: the object, its weights and its name in a state dict stay what they are.
+    Returns all twins; those of optimizers are for build_optimizers.
+    """
+    if device.type == "cpu":
+        keep_freed_memory()
+    bfloat16 = dtype == torch.bfloat16  # float16 would overflow in Muon
+    attention: type[FastAttention] = KernelAttention
+    context = next(part.config.context_length for part in model.modules() if isinstance(part, Transformer))
+    if device.type == "cpu" and bfloat16 and context <= 512:
+        attention = AddedMaskAttention
+    layers = {LayerNorm: FusedLayerNorm, GELU: FusedGELU, Dropout: QuickDropout, CausalSelfAttention: attention}
+    for part in model.modules():
+        if type(part) in layers:
+            part.__class__ = layers[type(part)]
+        if isinstance(part, FastAttention):
+            part.prepare(context, device)
+    return layers | {SGD: UncompiledSGD, AdamW: FusedAdamW, Muon: BFloat16Muon if bfloat16 else BatchedMuon}
+
+
+def describe_twins(twins: Twins) -> str:
+    """Which twins a run uses, for its first lines."""
+    if not twins:
+        return "plain: gpt/*.py alone"
+    return f"fast: {', '.join(twin.__name__ for twin in twins.values())} (gpt/fast; --plain leaves them out)"

@@ -1,0 +1,1 @@
+"""What lies on the disk: written atomically, and in the formats that other programs read."""

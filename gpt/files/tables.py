@@ -1,0 +1,73 @@
+"""Tables of text: CSV and JSONL, read row by row."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from gpt.errors import UserError
+
+csv.field_size_limit(1 << 30)  # a whole book may stand in one field
+
+
+def holds_rows(path: Path) -> bool:
+    """Whether a file's name says that it is a table, which read_rows reads, and not plain text."""
+    return path.suffix.lower() in (".csv", ".jsonl")
+
+
+def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Each row of a CSV or JSONL file as (its line, {column: value}). Raises UserError where it is not one."""
+    if not holds_rows(path):
+        raise UserError(f"{path} is neither .csv nor .jsonl")
+    read = csv_rows if path.suffix.lower() == ".csv" else json_rows
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for line, row in read(file, path, columns):
+                yield line, {name: whole_characters(str(row[name])).strip() for name in columns}
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error.reason}): save it as UTF-8") from None
+
+
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD for each half of a character: JSON can hold half an emoji, UTF-8 cannot."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def csv_rows(file: TextIO, path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict]]:
+    reader = csv.reader(file, strict=True)
+    try:
+        header = next(reader, [])
+        for name in columns:
+            if name not in header:
+                raise UserError(f"{path} has no column {name!r}: its first line names {', '.join(header) or 'none'}")
+            if header.count(name) > 1:
+                raise UserError(f"{path} has {header.count(name)} columns {name!r}: rename or remove all but one")
+        start = reader.line_num + 1  # a quoted field may hold line ends, so rows are not lines
+        for row in reader:
+            if row and len(row) != len(header):
+                raise UserError(
+                    f"{path}, line {start}: {len(row)} fields, but the header has {len(header)}: "
+                    'put a text that holds commas in "quotes"'
+                )
+            if row:
+                yield start, dict(zip(header, row, strict=True))
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: this is not CSV ({error})") from None
+
+
+def json_rows(file: TextIO, path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict]]:
+    for line, content in enumerate(file, start=1):
+        if not content.strip():
+            continue
+        try:
+            row = json.loads(content)
+            if not isinstance(row, dict):
+                raise ValueError("no object")
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}, line {line}: this is not a JSON object ({error})") from None
+        for name in columns:
+            if not isinstance(row.get(name), str | int | float):
+                raise UserError(f"{path}, line {line}: there is no key {name!r} with a text in it")
+        yield line, row

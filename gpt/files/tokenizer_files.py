@@ -1,0 +1,84 @@
+"""A tokenizer as GPT-2's own two files, vocab.json and merges.txt, and the settings that `transformers` puts beside
+them.
+
+A tokenizer is nothing but the list of its merges. In the files, a byte that does not print is written as a character
+from 256 on: a space is "Ġ".
+"""
+
+import json
+from pathlib import Path
+
+from gpt.errors import UserError
+from gpt.files.atomic import write_text
+from gpt.tokenizer import BYTE_ORDER, END_OF_TEXT, PRINTABLE, Tokenizer
+
+BYTE_TO_CHAR = dict(zip(BYTE_ORDER, [*map(chr, PRINTABLE), *map(chr, range(256, 512))], strict=False))
+CHAR_TO_BYTE = {char: byte for byte, char in BYTE_TO_CHAR.items()}
+
+
+def to_chars(token: bytes) -> str:
+    """How the files write a token's bytes."""
+    return "".join(BYTE_TO_CHAR[byte] for byte in token)
+
+
+def to_bytes(chars: str) -> bytes:
+    return bytes(CHAR_TO_BYTE[char] for char in chars)
+
+
+def vocabulary(tokenizer: Tokenizer) -> dict[str, int]:
+    """vocab.json: each token's characters and its id."""
+    return {to_chars(token): i for token, i in tokenizer.ids.items()} | {END_OF_TEXT: tokenizer.end_of_text}
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path | str) -> None:
+    """Write vocab.json and merges.txt into an existing folder."""
+    lines = ["#version: 0.2", *(f"{to_chars(left)} {to_chars(right)}" for left, right in tokenizer.merges)]
+    write_text(Path(folder) / "vocab.json", json.dumps(vocabulary(tokenizer), ensure_ascii=False))
+    write_text(Path(folder) / "merges.txt", "\n".join(lines) + "\n")
+
+
+def save_tokenizer_with_settings(tokenizer: Tokenizer, context_length: int, folder: Path) -> None:
+    """Write all of a tokenizer's files, tokenizer_config.json among them, into a folder that may have to be made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_tokenizer(tokenizer, folder)
+    settings = {
+        "tokenizer_class": "GPT2Tokenizer",
+        "bos_token": END_OF_TEXT,
+        "eos_token": END_OF_TEXT,
+        "unk_token": END_OF_TEXT,
+        "pad_token": END_OF_TEXT,
+        "add_bos_token": tokenizer.add_bos_token,
+        "model_max_length": context_length,
+    }
+    write_text(folder / "tokenizer_config.json", json.dumps(settings, indent=2) + "\n")
+
+
+def load_tokenizer(folder: Path | str) -> Tokenizer:
+    """Read a folder's vocab.json and merges.txt, ours or GPT-2's, and add_bos_token from tokenizer_config.json, if that
+    is there. Raises UserError if they are not that."""
+    for name in ("vocab.json", "merges.txt"):
+        if not (Path(folder) / name).is_file():
+            raise UserError(f"{folder} holds no {name}: it is not a folder with a tokenizer")
+    add_bos_token = adds_bos_token(Path(folder) / "tokenizer_config.json")
+    try:
+        vocab = json.loads((Path(folder) / "vocab.json").read_text(encoding="utf-8"))
+        lines = (Path(folder) / "merges.txt").read_text(encoding="utf-8").split("\n")
+        lines = lines[1:] if lines[0].startswith("#version") else lines
+        halves = [line.split(" ") for line in lines if line]
+        tokenizer = Tokenizer([(to_bytes(left), to_bytes(right)) for left, right in halves], add_bos_token)
+        if vocab == vocabulary(tokenizer):
+            return tokenizer
+    except (ValueError, KeyError, TypeError):  # not JSON, not UTF-8, no pair in a line, a strange character
+        pass
+    raise UserError(
+        f"vocab.json and merges.txt in {folder} do not fit each other as GPT-2's do "
+        f"(256 bytes, then the merges in their order, then {END_OF_TEXT})"
+    )
+
+
+def adds_bos_token(path: Path) -> bool:
+    """What a tokenizer_config.json says of it. Raises UserError if it is damaged."""
+    try:
+        return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("add_bos_token") is True
+    except (ValueError, AttributeError):
+        raise UserError(f"{path} is not a JSON object: restore it, or remove it") from None

@@ -1,0 +1,1 @@
+"""Labels and tasks: reading, splits, what is trained, adapters, predictions, reports, pictures."""

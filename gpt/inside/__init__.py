@@ -1,0 +1,1 @@
+"""What a model does inside: attention, the logit lens, reasons, sizes, and their pictures."""

@@ -1,0 +1,180 @@
+"""The commands of look.py that show what a model does with a text."""
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
+
+from gpt.errors import UserError
+from gpt.inside.given import Folder, Picture, Text, load_for_look, read_text, show_token
+
+
+def show_surprise(model: Folder, text: Text, out: Picture = Path("surprise.png")) -> None:
+    """Colour every token of a text by how little the model expected it."""
+    from gpt.generate import score
+    from gpt.inside.inside_plots import plot_coloured_text
+
+    gpt, tokenizer = load_for_look(model)
+    tokens, shown = read_text(text, tokenizer, 400)
+    bits = [-choice.logprob / math.log(2) for choice in score(gpt, tokens)]
+    for token, value in zip(shown[1:], bits, strict=True):
+        print(f"{value:7.2f} bits  {token!r}")
+    mean = sum(bits) / len(bits)
+    title = f"How surprised {model.name} is: {mean:.2f} bits a token, perplexity {2**mean:.1f}"
+    plot_coloured_text(shown, [None, *bits], (0, 12), "YlOrRd", "bits of surprise", title, out)
+    print(f"mean {mean:.3f} bits a token\npicture: {out}")
+
+
+def show_next_tokens(model: Folder, text: Text, out: Picture = Path("next_tokens.png")) -> None:
+    """The likeliest next tokens after every token of a text; the one that came is framed."""
+    import torch
+
+    from gpt.generate import score
+    from gpt.inside.inside_plots import plot_token_table
+
+    gpt, tokenizer = load_for_look(model)
+    tokens, shown = read_text(text, tokenizer, 24)
+    choices = score(gpt, tokens, 6)
+    cells = [[show_token(tokenizer, choice.top[r][0]) for choice in choices] for r in range(6)]
+    values = torch.tensor([[math.exp(choice.top[r][1]) for choice in choices] for r in range(6)])
+    marks = torch.tensor([[choice.top[r][0] == choice.token for choice in choices] for r in range(6)])
+    for token, choice in zip(shown, choices, strict=False):
+        likely = ", ".join(f"{show_token(tokenizer, t)!r} {math.exp(logprob):.2f}" for t, logprob in choice.top[:3])
+        print(f"after {token!r:14} {likely}")
+    title = "What could come next (framed: what does)"
+    plot_token_table(shown[:-1], cells, values, [f"{r + 1}." for r in range(6)], marks, "probability", title, out)
+    print(f"picture: {out}")
+
+
+def show_attention(
+    model: Folder,
+    text: Text,
+    layer: Annotated[int | None, arg(help="this layer only, drawn larger")] = None,
+    out: Picture = Path("attention.png"),
+) -> None:
+    """Where every head of every layer looks, on a text; with each head's measured habits."""
+    from gpt.inside.inside_plots import plot_attention_maps
+    from gpt.inside.interpret import induction_score, previous_token_score, trace
+
+    gpt, tokenizer = load_for_look(model)
+    L, nh = gpt.config.n_layer, gpt.config.n_head
+    if layer is not None and not 1 <= layer <= L:
+        raise UserError(f"the layer is {layer}, but the model has {L} layers, from 1 up")
+    tokens, shown = read_text(text, tokenizer, min(40, gpt.config.context_length))
+    _, weights = trace(gpt, tokens)
+    previous, induction = previous_token_score(gpt, tokens), induction_score(gpt)
+    layers = range(L) if layer is None else [layer - 1]
+    titles = [
+        f"{i + 1}.{head + 1}   previous {previous[i, head]:.2f}, pattern {induction[i, head]:.2f}"
+        for i in layers
+        for head in range(nh)
+    ]
+    print("\n".join(titles))
+    columns = nh if layer is None else min(nh, 4)
+    maps = weights[list(layers)].flatten(0, 1)  # (heads, T, T)
+    title = "Attention: layer.head, how much goes to the token before, and to what followed the same token earlier"
+    plot_attention_maps(maps, shown, titles, columns, title, out)
+    print(f"picture: {out}")
+
+
+def show_heads(model: Folder, text: Text, out: Picture = Path("heads.png")) -> None:
+    """Which heads look at the previous token, and which repeat patterns (induction): shares of attention, measured."""
+    from gpt.inside.inside_plots import plot_head_scores
+    from gpt.inside.interpret import induction_score, previous_token_score
+
+    gpt, tokenizer = load_for_look(model)
+    tokens, _ = read_text(text, tokenizer)
+    scores = {
+        "to the previous token": previous_token_score(gpt, tokens[: gpt.config.context_length]),
+        "to what followed last time": induction_score(gpt),
+    }
+    for name, values in scores.items():
+        layer, head = divmod(int(values.argmax()), values.size(1))
+        print(f"most {name}: head {head + 1} of layer {layer + 1}, {values.max():.3f} (mean {values.mean():.3f})")
+    plot_head_scores(scores, f"Share of each head's attention in {model.name}", out)
+    print(f"picture: {out}")
+
+
+def show_lens(model: Folder, text: Text, out: Picture = Path("lens.png")) -> None:
+    """What each layer would already say (the logit lens), and from which layer on it stays with its answer."""
+    from gpt.inside.inside_plots import plot_token_table
+    from gpt.inside.interpret import logit_lens, sure_from
+
+    gpt, tokenizer = load_for_look(model)
+    tokens, shown = read_text(text, tokenizer, min(24, gpt.config.context_length))
+    logprobs = logit_lens(gpt, tokens)  # (L + 1, T, V)
+    best, says = logprobs.max(-1)  # 2 × (L + 1, T)
+    cells = [[show_token(tokenizer, token) for token in row] for row in says.tolist()]
+    sure = sure_from(logprobs)
+    for token, layer, answer in zip(shown, sure.tolist(), cells[-1], strict=True):
+        print(f"after {token!r:14} it says {answer!r:14} from layer {layer} on")
+    rows = ["embedding", *(f"layer {n}" for n in range(1, len(cells)))]
+    order = list(range(len(cells)))[::-1]  # the last layer on top
+    marks = sure[None] == (len(cells) - 1) - sure.new_tensor(order[::-1])[:, None]
+    title = "What each layer would say next (framed: from here on it stays with its answer)"
+    plot_token_table(
+        shown, [cells[i] for i in order], best.exp()[order], [rows[i] for i in order], marks, "probability", title, out
+    )
+    print(f"picture: {out}")
+
+
+def show_layers(model: Folder, text: Text) -> None:
+    """The loss on a text if the model stopped after each layer (sample.py --exit-layer N)."""
+    from gpt.inside.interpret import loss_per_layer
+
+    gpt, tokenizer = load_for_look(model)
+    tokens, _ = read_text(text, tokenizer)
+    print("| exit after | nats/token | perplexity |\n| --- | ---: | ---: |")
+    for layer, nats in enumerate(loss_per_layer(gpt, tokens)):
+        print(f"| {f'layer {layer}' if layer else 'the embedding'} | {nats:.3f} | {math.exp(nats):,.1f} |")
+
+
+def show_reasons(model: Folder, text: Text, out: Picture = Path("reasons.png")) -> None:
+    """Which tokens moved a classifier to its label, or a model to what it would say next (gradient × input)."""
+    import torch
+
+    from gpt.finetuning.predict import load as load_classifier
+    from gpt.inside.inside_plots import plot_coloured_text
+    from gpt.inside.interpret import gradient_times_input, without_most_and_least
+    from gpt.tokenizer import Tokenizer
+
+    config = model / "config.json"
+    has_labels = config.is_file() and "SequenceClassification" in config.read_text(encoding="utf-8")
+    classifier = has_labels or (model / "adapter.json").is_file()
+    if classifier:
+        gpt, tokenizer = load_classifier(model, "cpu"), Tokenizer.load_for_look(model)
+        names = [repr(label) for label in gpt.labels]
+    else:
+        gpt, tokenizer = load_for_look(model)
+        names = [repr(show_token(tokenizer, token)) for token in range(gpt.config.vocab_size)]
+    tokens, shown = read_text(text, tokenizer, gpt.config.context_length)
+    start = int(tokenizer.add_bos_token)  # what only says that a text begins is no reason
+
+    def scores(ids: list[int]) -> torch.Tensor:
+        """What the model gives each label, or each next token."""
+        if classifier:
+            return gpt(torch.tensor([ids]), torch.tensor([len(ids)]))[0]
+        return gpt(torch.tensor([ids]))[0, -1]
+
+    with torch.no_grad():
+        first, *others = scores(tokens).topk(min(2, len(names))).indices.tolist()
+
+    def lead(ids: list[int]) -> torch.Tensor:
+        """How far the first is ahead of the second; a regression has one answer only."""
+        found = scores(ids)
+        return found[first] - sum(found[other] for other in others)
+
+    moved = gradient_times_input(gpt.transformer.wte, lambda: lead(tokens))
+    for token, value in zip(shown[start:], moved[start:].tolist(), strict=True):
+        print(f"{value:+8.3f}  {token!r}")
+    number = min(3, len(tokens) - 1 - start)
+    without_most, without_least = without_most_and_least(
+        lambda ids: lead(tokens[:start] + ids), tokens[start:], moved[start:], number
+    )
+    print(f"the lead is {lead(tokens).item():+.3f}; without the {number} tokens that speak most for it "
+          f"{without_most:+.3f}, without the {number} that speak least for it {without_least:+.3f}")  # fmt: skip
+    largest, values = float(moved[start:].abs().max()), [None] * start + moved[start:].tolist()
+    title = f"Why {names[first]}" + "".join(f", and not {names[other]}" for other in others)
+    plot_coloured_text(shown, values, (-largest, largest), "RdBu_r", "against (blue) and for (red) it", title, out)
+    print(f"picture: {out}")

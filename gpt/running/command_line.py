@@ -1,0 +1,68 @@
+"""What every command shares: flags, standard input, and mistakes that end in one line."""
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+from tqdm import tqdm
+
+from gpt.errors import UserError
+
+T = TypeVar("T")
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
+
+
+def fail(message: str) -> NoReturn:
+    """Print `message` as one line on stderr and leave with exit code 2, as Unix commands do."""
+    tqdm.write("error: " + " ".join(message.split()), file=sys.stderr)  # on a line of its own, whatever bar is there
+    sys.exit(2)
+
+
+def parse_flags(parser: Callable[[], T]) -> T:
+    """Run a tyro parser; a mistake in the flags becomes a UserError of one line instead of tyro's drawn box."""
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            return parser()
+    except SystemExit as exit_:
+        if not exit_.code:  # --help is not a mistake
+            raise
+        lines = [line.strip("│╭╮╰╯─ ") for line in box.getvalue().splitlines()]
+        said = [line for line in lines[1:] if line]  # lines[0] is the title of the box
+        hints = ("Argument helptext", "For full helptext", "Perhaps you meant", "Similar options")
+        end = next((i for i, line in enumerate(said) if line.startswith(hints)), len(said))
+        message = re.sub(r"^Error parsing \w[\w.-]*: ", "", " ".join(said[:end]))  # a name of the parser's, no flag
+        raise UserError(f"{message} (--help explains)") from None
+
+
+def read_standard_input() -> str:
+    """All of it, without the mark that some editors put first. Raises UserError where there is none."""
+    if sys.stdin is None:
+        raise UserError("there is no standard input to read from: pipe a text into it, or name a file")
+    return sys.stdin.read().removeprefix("\ufeff")
+
+
+def run_main(main: Callable[[], None]) -> None:
+    """Run a script's main(): what the user can put right ends in one line, a bug in its traceback."""
+    for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "replace"), (sys.stderr, "replace")):
+        if isinstance(stream, io.TextIOWrapper):  # Windows would write in its own code page
+            stream.reconfigure(encoding="utf-8", errors=errors)  # a command line may hold bytes that are no character
+    try:
+        main()
+    except UserError as error:
+        fail(str(error))
+    except BrokenPipeError:  # `python sample.py | head` closes our output before we are done
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:  # a full disk, a folder without write permission, ...
+        fail(f"{error.strerror or error}: {error.filename or 'while reading or writing'}")
+    except (MemoryError, RuntimeError) as error:  # PyTorch says it with a RuntimeError, on a CPU as on a GPU
+        if not isinstance(error, MemoryError) and not any(said in str(error) for said in OUT_OF_MEMORY):
+            raise
+        fail("there is not enough memory: a smaller model, context or batch (--accumulate) needs less")
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(130)

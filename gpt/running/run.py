@@ -1,0 +1,166 @@
+"""What pretraining and fine-tuning share: the clock, the bar, the metrics, saving, stopping and going on."""
+
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from tqdm import tqdm
+
+from gpt.optim import check_loss
+from gpt.running import run_folder
+from gpt.running.processes import Processes
+
+
+class Run:
+    """One training from where it stands to its last step.
+
+        for step in run.steps():
+            ...
+            loss = run.agree_on_loss(step, loss)
+            ...
+            run.log(step, loss)
+            if run.evaluates_after(step):
+                ...
+                run.save()
+
+    Ctrl-C (and `kill`) is a request that is answered between two steps: everything is saved, the loop ends, and
+    `stopped_early` is true.
+    """
+
+    def __init__(
+        self,
+        config: Any,  # TrainConfig or FinetuneConfig
+        identity: dict,  # the data, and what else must be the same for the run to go on
+        model: nn.Module,
+        optimizers: list[Optimizer],
+        scaler: torch.amp.GradScaler,
+        processes: Processes,
+        max_steps: int,
+        eval_every: int,
+        best: Any,  # worse than any evaluation
+        tokens_per_step: int | None = None,  # with them, speed is shown and losses are logged every config.log_every
+    ):
+        self.config, self.identity, self.processes = config, identity, processes
+        self.model, self.optimizers, self.scaler = model, optimizers, scaler
+        self.max_steps, self.eval_every, self.tokens_per_step = max_steps, eval_every, tokens_per_step
+        self.done = 0  # steps
+        self.best, self.since_best = best, 0  # the best evaluation, and how many came after it
+        self.seconds = 0.0  # spent on steps; evaluating and saving are not counted
+        self.losses: list[float] = []  # of the steps since the last row of metrics.jsonl
+        self.stopping = self.stopped_early = False
+        state = run_folder.go_on(config, identity) if config.resume else None
+        if state is not None:
+            processes.load(model, optimizers, state)
+            scaler.load_state_dict(state["scaler"] or scaler.state_dict())  # empty unless it was in float16
+            self.done, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+            self.best, self.since_best = state["best"], state.get("since_best", 0)
+            if processes.is_first:
+                run_folder.tidy(config.out, self.done)
+        else:
+            if processes.is_first:
+                run_folder.begin(config)
+            self.save()  # from now on, whatever happens, --resume goes on
+
+    def steps(self, name: str) -> Iterator[int]:
+        """The steps that are left to do, with a bar of that name."""
+        self.stop = StopRequest()
+        with tqdm(
+            total=self.max_steps, initial=self.done, desc=name, unit="step", mininterval=0.5,
+            disable=not self.processes.is_first,
+        ) as self.bar:  # fmt: skip
+            self.clock = time.perf_counter()
+            for step in range(self.done, self.max_steps):
+                yield step
+                if self.stopping and self.done < self.max_steps:
+                    if self.saved != self.done:
+                        self.save()
+                    self.stopped_early = True
+                    return
+
+    def agree_on_loss(self, step: int, loss: float) -> float:
+        """The mean loss over all processes, which also agree on whether to stop after this step. Raises UserError if it
+        is no number."""
+        loss, self.stopping = self.processes.agree(loss, self.stop.requested)
+        check_loss(loss, step)
+        return loss
+
+    def log(self, step: int, loss: float) -> None:
+        """Count a step as done."""
+        self.done = step + 1
+        self.losses.append(loss)
+        now = time.perf_counter()
+        self.seconds, self.clock = self.seconds + now - self.clock, now
+        shown = f"loss {np.mean(self.losses[-50:]):.3f}"
+        if self.tokens_per_step:
+            speed = self.done * self.tokens_per_step / self.seconds
+            shown += f", {speed:,.0f} tokens/s"
+            if self.done % self.config.log_every == 0:
+                self.record(train_loss=self.mean_loss(), seconds=round(self.seconds, 3), tokens_per_second=round(speed))
+        self.bar.update()
+        self.bar.set_postfix_str(shown, refresh=False)
+
+    def mean_loss(self) -> float:
+        """The mean of the losses since it was last asked for."""
+        mean, self.losses = float(np.mean(self.losses)), []
+        return mean
+
+    def record(self, **row: Any) -> None:
+        """Add a row to metrics.jsonl."""
+        if self.processes.is_first:
+            run_folder.append_metrics(self.config.out, step=self.done, **row)
+
+    def evaluates_after(self, step: int) -> bool:
+        evaluates = (step + 1) % self.eval_every == 0 or step + 1 == self.max_steps
+        if evaluates:
+            self.bar.set_postfix_str("evaluating")
+        return evaluates
+
+    def save(self) -> None:
+        """All that the run depends on after the steps done so far, into resume.pt."""
+        state = {"step": self.done, "best": self.best, "since_best": self.since_best, "seconds": self.seconds}
+        state |= {"losses": self.losses, "scaler": self.scaler.state_dict()}
+        state |= {"weights": self.processes.gather(self.model.state_dict())}
+        state |= {"optimizers": [self.processes.gather(optimizer.state_dict()) for optimizer in self.optimizers]}
+        if self.processes.is_first:
+            run_folder.save(self.config, self.identity, state)
+        self.saved, self.clock = self.done, time.perf_counter()
+
+    def say_how_to_go_on(self) -> None:
+        """The last words of a run that was asked to stop."""
+        start = ["python"]
+        if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun's mark
+            start = ["torchrun", "--nproc-per-node", os.environ["LOCAL_WORLD_SIZE"]]
+        command = shlex.join([*start, *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
+        print(f"\nstopped after step {self.done}; everything is saved. To go on:\n  {command}")
+
+
+class StopRequest:
+    """Turns Ctrl-C (and `kill`) into a request to stop after this step; a second one stops at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def _ask(self, signal_number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+
+    def release(self) -> None:
+        """Signals do again what they did before."""
+        for number, handler in self.before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: set by no Python code
+
+
+def seed_dropout(*numbers: int) -> None:
+    """Let what is drawn next, above all by dropout, depend on these numbers alone: the seed, the step, the process."""
+    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
