@@ -12,7 +12,7 @@ import torch._dynamo
 import torch.distributed.fsdp
 
 import train
-from gpt.errors import run_main
+from gpt.running.command_line import run_main
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 CONTEXT = multiprocessing.get_context(METHOD)

@@ -12,9 +12,9 @@ import pytest
 import data.prepare
 import sample
 import train
-from gpt.errors import run_main
 from gpt.files.checkpoint import save_model
 from gpt.files.tokenizer_files import load_tokenizer
+from gpt.running.command_line import run_main
 from tests.helpers import ROOT, random_model
 
 
@@ -84,7 +84,8 @@ TRAIN = [
     ("tiny --data tokens --model.n-layer 0", "n_layer"),
     ("tiny --data tokens --batch-size 10 --accumulate 3", "equal parts"),
     ("tiny --data tokens --max-steps 0", "max_steps"),
-    ("tiny --data tokens --max-steps 10 --warmup-steps 10", "warmup_steps"),
+    ("tiny --data tokens --warmup-steps -1", "warmup_steps"),
+    ("tiny --data tokens --plain --sharding", "leave --plain out"),
     ("tiny --data tokens --learning-rate fast", "--learning-rate"),
     ("tiny --data tokens --learning-rate -1", "learning_rate"),
     ("tiny --data tokens --device abacus", "abacus"),

@@ -14,10 +14,13 @@ from transformers import (
     GPTNeoXForSequenceClassification,
 )
 
-from gpt.classifier import GPTClassifier, classify, in_units, load_classifier, pad, save_classifier
+from gpt.classifier import GPTClassifier, pad
 from gpt.errors import UserError
+from gpt.fast.speed_up import speed_up
 from gpt.files.checkpoint import load_model, save_model
 from gpt.files.tokenizer_files import load_tokenizer
+from gpt.finetuning.predict import classify
+from gpt.finetuning.saved import in_units, load_classifier, save_classifier
 from gpt.running.device import pick_machine
 from tests.helpers import random_model
 
@@ -53,9 +56,10 @@ def alone(model, text):
     return model(torch.tensor([text]), torch.tensor([len(text)]))[0]
 
 
-@pytest.mark.parametrize("fused", [True, False])
-def test_padding_does_not_change_an_answer(classifier, fused):
-    classifier.transformer.use_fused_attention(fused)
+@pytest.mark.parametrize("dtype", [None, torch.float32, torch.bfloat16], ids=["plain", "kernel", "added mask"])
+def test_padding_does_not_change_an_answer(classifier, dtype):
+    if dtype is not None:
+        speed_up(classifier, torch.device("cpu"), dtype)
     for length in range(1, 33):
         (text,) = random_texts([length], seed=length)
         answer = alone(classifier, text)

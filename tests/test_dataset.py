@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from gpt.dataset import IGNORED, Dataset, shuffled
+from gpt.dataset import IGNORED, shuffled
 from gpt.errors import UserError
+from gpt.files.tokens_folder import MappedTokens, TokensFolder
 
 
 def write_folder(folder, train, val, vocab_size=60_000):
@@ -29,23 +30,23 @@ def counting(tmp_path):
 
 
 def test_a_batch_depends_on_nothing_but_seed_and_step(counting):
-    one, two = Dataset(counting, 16, 4, seed=7), Dataset(counting, 16, 4, seed=7)
+    one, two = TokensFolder(counting).dataset(16, 4, seed=7), TokensFolder(counting).dataset(16, 4, seed=7)
     for step in (5, 0, 123, 5):
         for here, there in zip(one.batch(step), two.batch(step), strict=True):
             assert torch.equal(here, there)
     assert not torch.equal(one.batch(5)[0], one.batch(6)[0])
-    assert not torch.equal(one.batch(5)[0], Dataset(counting, 16, 4, seed=8).batch(5)[0])
+    assert not torch.equal(one.batch(5)[0], TokensFolder(counting).dataset(16, 4, seed=8).batch(5)[0])
 
 
 def test_targets_are_the_inputs_one_token_later(counting):
-    x, y = Dataset(counting, 16, 4).batch(3)
+    x, y = TokensFolder(counting).dataset(16, 4).batch(3)
     assert x.shape == y.shape == (4, 16) and x.dtype == torch.int64
     assert torch.equal(y, x + 1)
     assert torch.equal(x[:, 1:], y[:, :-1])
 
 
 def test_an_epoch_is_covered_exactly_once(counting):
-    dataset = Dataset(counting, 16, 1)
+    dataset = TokensFolder(counting).dataset(16, 1)
     n = dataset.windows_per_epoch
     assert n == 61  # (1000 - 16) // 16: the offset may take up to 15 tokens
     for epoch in range(4):
@@ -55,7 +56,7 @@ def test_an_epoch_is_covered_exactly_once(counting):
 
 
 def test_every_epoch_has_an_offset_and_an_order_of_its_own(counting):
-    dataset = Dataset(counting, 16, 1)
+    dataset = TokensFolder(counting).dataset(16, 1)
     n = dataset.windows_per_epoch
     epochs = [[dataset.batch(epoch * n + i)[0][0, 0].item() for i in range(n)] for epoch in range(8)]
     assert len({min(starts) for starts in epochs}) > 3
@@ -64,7 +65,7 @@ def test_every_epoch_has_an_offset_and_an_order_of_its_own(counting):
 
 
 def test_batches_run_on_across_the_end_of_an_epoch(counting):
-    one, eight = Dataset(counting, 16, 1), Dataset(counting, 16, 8)
+    one, eight = TokensFolder(counting).dataset(16, 1), TokensFolder(counting).dataset(16, 8)
     for step in (0, 7, 20):
         rows = torch.cat([one.batch(step * 8 + i)[0] for i in range(8)])
         assert torch.equal(eight.batch(step)[0], rows)
@@ -74,7 +75,9 @@ def write_documents(folder, lengths, context_length=16, batch_size=8):
     """A dataset of documents of so many tokens, 9999 being the end of text; a token says where it stands."""
     train = np.arange(sum(lengths) + len(lengths))
     train[np.cumsum([length + 1 for length in lengths]) - 1] = 9999
-    return Dataset(write_folder(folder, train, range(100), vocab_size=10_000), context_length, batch_size), train
+    return TokensFolder(write_folder(folder, train, range(100), vocab_size=10_000)).dataset(
+        context_length, batch_size
+    ), train
 
 
 def test_a_document_that_fits_the_window_is_trained_on_from_its_beginning(tmp_path):
@@ -129,7 +132,9 @@ def test_evaluation_predicts_every_validation_token_but_the_first_once(tmp_path,
     val = []
     for length in lengths:  # documents of so many tokens, 9999 being the end of text
         val += [len(val) + i for i in range(length)] + [9999]
-    dataset = Dataset(write_folder(tmp_path / "val", range(1000), val[:-1], vocab_size=10_000), 16, batch_size)
+    dataset = TokensFolder(write_folder(tmp_path / "val", range(1000), val[:-1], vocab_size=10_000)).dataset(
+        16, batch_size
+    )
     for _ in range(2):  # the same every time
         predicted = []
         for x, y in dataset.evaluation_batches():
@@ -143,7 +148,7 @@ def test_evaluation_predicts_every_validation_token_but_the_first_once(tmp_path,
 
 def test_a_document_that_fits_the_window_is_evaluated_from_its_beginning(tmp_path):
     val = [token for document in range(30) for token in (*range(document * 10, document * 10 + 9), 9999)]
-    dataset = Dataset(write_folder(tmp_path / "val", range(1000), val, vocab_size=10_000), 16, 4)
+    dataset = TokensFolder(write_folder(tmp_path / "val", range(1000), val, vocab_size=10_000)).dataset(16, 4)
     for x, y in dataset.evaluation_batches():
         for inputs, targets in zip(x.tolist(), y.tolist(), strict=True):
             for place, target in enumerate(targets):
@@ -152,19 +157,19 @@ def test_a_document_that_fits_the_window_is_evaluated_from_its_beginning(tmp_pat
 
 
 def test_bits_per_byte_divide_all_bits_by_all_bytes(counting):
-    dataset = Dataset(counting, 16, 4)  # 3 bytes a token
-    assert dataset.bits_per_byte(np.log(2) * 6) == pytest.approx(2)
+    corpus = TokensFolder(counting)  # 3 bytes a token
+    assert corpus.bits_per_byte(np.log(2) * 6) == pytest.approx(2)
 
 
 def test_a_token_outside_the_vocabulary_is_refused_at_the_start(tmp_path):
     folder = write_folder(tmp_path / "bad", [*range(99), 500], range(50), vocab_size=100)
     with pytest.raises(UserError, match="token 500"):
-        Dataset(folder, 16, 4)
+        TokensFolder(folder).dataset(16, 4)
 
 
 def test_a_token_outside_the_vocabulary_that_was_written_later_is_refused_in_its_batch(tmp_path):
     folder = write_folder(tmp_path / "bad", range(100), range(50), vocab_size=100)
-    dataset = Dataset(folder, 16, 4)
+    dataset = TokensFolder(folder).dataset(16, 4)
     np.full(100, 500, dtype="<u2").tofile(folder / "train.bin")
     with pytest.raises(UserError, match="token 500"):
         dataset.batch(0)
@@ -172,16 +177,31 @@ def test_a_token_outside_the_vocabulary_that_was_written_later_is_refused_in_its
 
 def test_a_large_file_is_sampled_and_a_small_one_read_whole(tmp_path, monkeypatch):
     folder = write_folder(tmp_path / "large", range(1000), range(50))
-    looked_at = []
-    monkeypatch.setattr("gpt.dataset.CHUNK", 4)
-    monkeypatch.setattr(Dataset, "_check_ids", lambda self, split, ids: looked_at.append((split, len(ids))))
-    Dataset(folder, 16, 4)
+    looked_at, look = [], MappedTokens.__getitem__
+
+    def note(self, places):
+        found = look(self, places)
+        looked_at.append((self.path.stem, len(found)))
+        return found
+
+    monkeypatch.setattr("gpt.files.tokens_folder.CHUNK", 4)
+    monkeypatch.setattr(MappedTokens, "__getitem__", note)
+    TokensFolder(folder).dataset(16, 4)
     assert 64 <= looked_at.count(("train", 4)) < 128  # of 250 chunks
     assert sum(length for split, length in looked_at if split == "val") == 50
 
 
-@pytest.mark.parametrize("damage", ["no meta", "no json", "short file", "no file", "too little"])
-def test_a_folder_that_is_not_whole_is_refused(tmp_path, damage):
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("no meta", "is not a tokens folder"),
+        ("no json", r"meta\.json is damaged"),
+        ("short file", r"train\.bin is missing or not the 1,000 tokens"),
+        ("no file", r"val\.bin is missing or not the 20 tokens"),
+        ("too little", r"val\.bin holds 10 tokens, fewer than the 17"),
+    ],
+)
+def test_a_folder_that_is_not_whole_is_refused(tmp_path, damage, message):
     folder = write_folder(tmp_path / "folder", range(1000), range(20 if damage != "too little" else 10))
     if damage == "no meta":
         (folder / "meta.json").unlink()
@@ -191,5 +211,5 @@ def test_a_folder_that_is_not_whole_is_refused(tmp_path, damage):
         (folder / "train.bin").write_bytes(b"12")
     elif damage == "no file":
         (folder / "val.bin").unlink()
-    with pytest.raises(UserError):
-        Dataset(folder, 16, 4)
+    with pytest.raises(UserError, match=message):
+        TokensFolder(folder).dataset(16, 4)

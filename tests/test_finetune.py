@@ -6,18 +6,21 @@ import signal
 
 import pytest
 import torch
-from gpt.finetuning.buckets import Buckets
 from safetensors.torch import load_file
 
 import finetune as finetune_script
-from finetune import compare, finetune
-from gpt.classifier import GPTClassifier, classify, pad
+from finetune import finetune
+from gpt.classifier import GPTClassifier, pad
 from gpt.errors import UserError
 from gpt.files.checkpoint import load_model, load_resume, save_resume
 from gpt.files.tokenizer_files import load_tokenizer
-from gpt.finetuning import predict, report_plots
-from gpt.finetuning.trainable import SharedAdam, build_optimizers, choose
-from gpt.lora import LoraConfig
+from gpt.finetuning import report, report_plots
+from gpt.finetuning.compare import compare_with_scratch
+from gpt.finetuning.finetune_config import LoraConfig
+from gpt.finetuning.predict import answer_texts, classify
+from gpt.finetuning.saved import load_fine_tuned
+from gpt.finetuning.task import Buckets
+from gpt.finetuning.trainable import SharedAdam, build_layerwise_optimizers, choose_weights
 from gpt.model import GPTConfig
 from gpt.running.device import pick_machine
 from gpt.running.run_folder import read_metrics
@@ -45,7 +48,7 @@ def test_a_run_learns_and_leaves_all_its_files(config, capsys):
     assert low <= report["test"]["accuracy"] <= high
     printed = capsys.readouterr().out
     assert report["verdict"] in printed and "macro" in printed
-    labels, answers = predict.answer((config.out,), ["the book was awful", "the book was lovely"], CPU)
+    labels, answers = answer_texts((config.out,), ["the book was awful", "the book was lovely"], CPU)
     assert [labels[i] for i in answers.argmax(1)] == ["bad", "good"]
 
 
@@ -106,13 +109,13 @@ def test_a_run_begun_before_a_setting_existed_goes_on_with_its_default(config, m
 
 
 def test_labels_that_look_like_mathematics_can_be_drawn(tmp_path):
-    report_plots.confusion([[1, 0], [0, 1]], ("$5_{$", "100%"), 1.0, tmp_path / "confusion.png")
+    report_plots.plot_confusion([[1, 0], [0, 1]], ("$5_{$", "100%"), 1.0, tmp_path / "confusion.png")
     assert (tmp_path / "confusion.png").is_file()
 
 
 def test_ctrl_c_during_the_test_starts_no_further_run(config, monkeypatch):
-    tell = finetune_script.tell
-    monkeypatch.setattr(finetune_script, "tell", lambda *what: (signal.raise_signal(signal.SIGINT), tell(*what))[1])
+    write = report.write_report
+    monkeypatch.setattr(report, "write_report", lambda *what: (signal.raise_signal(signal.SIGINT), write(*what))[1])
     assert finetune(config) is None
     assert (config.out / "report.json").is_file()
 
@@ -125,7 +128,7 @@ def test_between_two_runs_ctrl_c_is_not_swallowed(config):
 
 def test_going_on_with_a_finished_run_keeps_what_was_compared_with_it(config):
     compared = dataclasses.replace(config, label_counts=(20,), min_steps=5)
-    compare(compared, finetune(compared))
+    compare_with_scratch(compared, finetune(compared), finetune)
     before = json.loads((config.out / "report.json").read_text(encoding="utf-8"))
     finetune(dataclasses.replace(config, min_steps=5, resume=True))
     after = json.loads((config.out / "report.json").read_text(encoding="utf-8"))
@@ -142,15 +145,17 @@ def test_label_counts_that_lose_a_label_are_refused_before_the_first_run(config,
 
 def test_the_best_weights_are_kept_and_not_the_last(config, monkeypatch):
     scores = iter([0.3, 0.8, 0.5, 0.4])
-    saved, save = [], finetune_script.save
-    monkeypatch.setattr(finetune_script, "evaluate", lambda *_: {"val_loss": 1.0, "val_accuracy": next(scores)})
-    monkeypatch.setattr(finetune_script, "save", lambda *what: saved.append(save(*what)))
+    saved, save = [], finetune_script.save_fine_tuned
+    monkeypatch.setattr(
+        finetune_script, "validation_scores", lambda *_: {"val_loss": 1.0, "val_accuracy": next(scores)}
+    )
+    monkeypatch.setattr(finetune_script, "save_fine_tuned", lambda *what: saved.append(save(*what)))
     report = finetune(config)
     assert len(saved) == 2 and report["best_step"] == 20
 
 
 def test_a_run_stops_early_when_nothing_gets_better(config, monkeypatch):
-    monkeypatch.setattr(finetune_script, "evaluate", lambda *_: {"val_loss": 1.0, "val_accuracy": 0.5})
+    monkeypatch.setattr(finetune_script, "validation_scores", lambda *_: {"val_loss": 1.0, "val_accuracy": 0.5})
     finetune(dataclasses.replace(config, evaluations=20, patience=3))
     assert [row["step"] for row in read_metrics(config.out)] == [2, 4, 6, 8]
 
@@ -169,8 +174,8 @@ def test_each_mode_moves_exactly_what_it_says(config, position, mode, expected):
     model = GPTClassifier(GPTConfig(300, 16, 2, 2, 32, position=position), ("a", "b"))
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     chosen = dataclasses.replace(config, train=mode, last_n=1, learning_rate=0.1)
-    choose(model, chosen)
-    optimizers = build_optimizers(model, chosen)
+    choose_weights(model, chosen)
+    optimizers = build_layerwise_optimizers(model, chosen)
     for _ in range(2):  # LoRA's second matrix is zero, so its first moves from the second update on
         model(*pad([[1, 2, 3], [4, 5]])).square().sum().backward()
         for optimizer in optimizers:
@@ -224,7 +229,9 @@ def test_words_that_do_not_occur_change_nothing_for_those_that_do():
 
 def test_the_head_learns_faster_than_the_body_and_low_blocks_slowest(config):
     model = GPTClassifier(GPTConfig(300, 16, 3, 2, 32), ("a", "b"))
-    optimizers = build_optimizers(model, dataclasses.replace(config, layer_decay=0.5, head_learning_rate=0.05))
+    optimizers = build_layerwise_optimizers(
+        model, dataclasses.replace(config, layer_decay=0.5, head_learning_rate=0.05)
+    )
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     rate = {id(w): group["lr"] for group in groups for w in group["params"]}
     body = model.transformer
@@ -240,7 +247,7 @@ def test_an_adapter_run_is_small_and_predicts(config, base):
     assert not (config.out / "model.safetensors").exists()
     assert (config.out / "adapter.safetensors").stat().st_size < 0.5 * (base / "model.safetensors").stat().st_size
     assert report["trained_weights"] < 0.3 * report["all_weights"]
-    _, answers = predict.answer((config.out,), ["fine"], CPU)
+    _, answers = answer_texts((config.out,), ["fine"], CPU)
     assert answers.sum() == pytest.approx(1)
 
 
@@ -248,9 +255,9 @@ def test_an_adapter_run_is_small_and_predicts(config, base):
 def test_predict_begins_texts_as_fine_tuning_did(config, kept):
     train = {"train": "lora", "keep_adapter": True} if kept else {}
     finetune(dataclasses.replace(config, min_steps=20, **train))
-    tokenizer, model = load_tokenizer(config.out), predict.load(config.out, "cpu")
+    tokenizer, model = load_tokenizer(config.out), load_fine_tuned(config.out, "cpu")
     ids = [[tokenizer.end_of_text, *tokenizer.encode(text)] for text in ("fine", "not so good")]
-    _, answers = predict.answer((config.out,), ["fine", "not so good"], CPU)
+    _, answers = answer_texts((config.out,), ["fine", "not so good"], CPU)
     assert torch.equal(answers, classify(model, ids, CPU).softmax(1))
 
 
@@ -260,8 +267,8 @@ def test_predict_adds_nothing_to_texts_for_a_classifier_that_was_trained_without
     file.write_text(
         file.read_text(encoding="utf-8").replace('"add_bos_token": true', '"add_bos_token": false'), encoding="utf-8"
     )
-    tokenizer, model = load_tokenizer(config.out), predict.load(config.out, "cpu")
-    _, answers = predict.answer((config.out,), ["not so good"], CPU)
+    tokenizer, model = load_tokenizer(config.out), load_fine_tuned(config.out, "cpu")
+    _, answers = answer_texts((config.out,), ["not so good"], CPU)
     assert torch.equal(answers, classify(model, [tokenizer.encode("not so good")], CPU).softmax(1))
 
 
@@ -277,7 +284,7 @@ def test_a_regression_estimates_numbers_in_their_own_units(config, tmp_path):
     )
     assert report["test"]["r2"] > 0.8
     assert report["test"]["mse"] < 0.2 * report["baselines"]["mean"]["mse"]
-    _, answers = predict.answer((config.out,), ["it was great great", "it was" + " great" * 8], CPU)
+    _, answers = answer_texts((config.out,), ["it was great great", "it was" + " great" * 8], CPU)
     assert 100 < answers[0, 0] < 145 < answers[1, 0] < 200
 
 
@@ -292,7 +299,7 @@ def test_a_regression_on_a_dozen_examples_warns_of_nothing(config, tmp_path):
 
 def test_comparing_trains_from_random_weights_too_and_draws_the_curve(config):
     config = dataclasses.replace(config, label_counts=(20,), min_steps=10)
-    compare(config, finetune(config))
+    compare_with_scratch(config, finetune(config), finetune)
     report = json.loads((config.out / "report.json").read_text(encoding="utf-8"))
     assert [row["labels"] for row in report["label_counts"]] == [20, 160]
     assert report["label_counts"][1]["pretrained"] == report["test"]["accuracy"]
@@ -303,7 +310,9 @@ def test_comparing_trains_from_random_weights_too_and_draws_the_curve(config):
 
 def test_from_scratch_takes_the_shape_of_the_model_and_none_of_its_weights(config, base, monkeypatch):
     seen = []
-    monkeypatch.setattr(finetune_script, "choose", lambda model, _: seen.append(model.transformer.wte.weight.clone()))
+    monkeypatch.setattr(
+        finetune_script, "choose_weights", lambda model, _: seen.append(model.transformer.wte.weight.clone())
+    )
     for scratch in (False, True):
         finetune(dataclasses.replace(config, from_scratch=scratch, overwrite=True, min_steps=1, epochs=0.01))
     pretrained = load_model(base).transformer.wte.weight

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 import finetune
-from gpt.classifier import GPTClassifier, save_classifier
-from gpt.errors import run_main
+from gpt.classifier import GPTClassifier
 from gpt.files.checkpoint import save_model
 from gpt.files.tokenizer_files import load_tokenizer
-from gpt.lora import LoraConfig, add_lora, save_adapter
+from gpt.finetuning.finetune_config import LoraConfig
+from gpt.finetuning.saved import save_adapter, save_classifier
+from gpt.lora import add_lora
+from gpt.running.command_line import run_main
 from tests.helpers import random_model
 from tests.test_bad_input import contents
 
@@ -31,7 +33,7 @@ def prepared(tmp_path_factory, corpus):
     for name, labels in (("ab", ("a", "b")), ("abc", ("a", "b", "c"))):
         save_classifier(GPTClassifier(base.config, labels), tokenizer, here / name)
     adapted = GPTClassifier(base.config, ("a", "b"))
-    add_lora(adapted, LoraConfig())
+    add_lora(adapted, 8, 16.0, LoraConfig().targets)
     save_model(random_model("rotary", seed=1), tokenizer, here / "other")
     save_adapter(adapted, LoraConfig(), here / "model", tokenizer, here / "adapter")
     about = json.loads((here / "adapter/adapter.json").read_text(encoding="utf-8"))

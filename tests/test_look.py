@@ -7,10 +7,11 @@ import torch
 from matplotlib.image import imread
 
 import look
-from gpt.classifier import GPTClassifier, save_classifier
+from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
 from gpt.files.checkpoint import save_model
 from gpt.files.tokenizer_files import load_tokenizer
+from gpt.finetuning.saved import save_classifier
 from gpt.inside import inside_plots as plots_inside
 from gpt.running import plots
 from gpt.tokenizer import Tokenizer
@@ -74,7 +75,7 @@ def test_part_of_a_character_is_shown_as_its_bytes_and_a_missing_font_said_once(
     assert "'<e7>'" in run(monkeypatch, capsys, "surprise", *flags)
     monkeypatch.setattr(plots, "INSTALLED", [])
     plots.say_that_no_font_has_chinese.cache_clear()
-    plots_inside.coloured_text(["猫", "犬"], [None, 1.0], (0, 12), "YlOrRd", "bits", "title", tmp_path / "x.png")
+    plots_inside.plot_coloured_text(["猫", "犬"], [None, 1.0], (0, 12), "YlOrRd", "bits", "title", tmp_path / "x.png")
     assert capsys.readouterr().err.count("no font") == 1
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 

@@ -8,16 +8,23 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gpt.classifier import GPTClassifier, classify, save_classifier
+from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
 from gpt.files.checkpoint import save_model
 from gpt.files.tokenizer_files import load_tokenizer
-from gpt.lora import LoraConfig, LoraLinear, add_lora, load_adapter, merge, save_adapter
+from gpt.finetuning.finetune_config import LoraConfig
+from gpt.finetuning.predict import classify
+from gpt.finetuning.saved import load_adapter, save_adapter, save_classifier
+from gpt.lora import LoraLinear, add_lora, merge_lora
 from tests.helpers import random_model
 from tests.test_classifier import CPU, LABELS, random_texts
 
 EVERYWHERE = LoraConfig(rank=4, alpha=8, targets=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"))
 TEXTS = random_texts([3, 17, 32, 8])
+
+
+def add_everywhere(model):
+    add_lora(model, EVERYWHERE.rank, EVERYWHERE.alpha, EVERYWHERE.targets)
 
 
 @pytest.fixture
@@ -40,16 +47,16 @@ def stir(model, seed=2):
 
 def test_lora_starts_at_exactly_the_pretrained_function(plain):
     before = classify(plain, TEXTS, CPU)
-    add_lora(plain, EVERYWHERE)
+    add_everywhere(plain)
     assert torch.equal(classify(plain, TEXTS, CPU), before)
 
 
 def test_merged_and_unmerged_answers_agree(plain):
     before = classify(plain, TEXTS, CPU)
-    add_lora(plain, EVERYWHERE)
+    add_everywhere(plain)
     stir(plain)
     apart = classify(plain, TEXTS, CPU)
-    merged = merge(plain)
+    merged = merge_lora(plain)
     assert (apart - before).abs().max() > 0.1
     assert not any(isinstance(module, LoraLinear) for module in merged.modules())
     assert (classify(merged, TEXTS, CPU) - apart).abs().max() <= 1e-5 * max(1.0, float(apart.abs().max()))
@@ -68,7 +75,7 @@ def test_a_lora_layer_is_the_formula_of_the_paper():
 
 def test_only_the_thin_matrices_the_last_norm_and_the_head_are_trained(plain):
     body = {name: weight.clone() for name, weight in plain.state_dict().items()}
-    add_lora(plain, LoraConfig(rank=4, targets=("attn.c_attn",)))
+    add_lora(plain, 4, 16.0, ("attn.c_attn",))
     trained = {name for name, weight in plain.named_parameters() if weight.requires_grad}
     C, n_layer = plain.config.n_embd, plain.config.n_layer
     assert len(trained) == 2 * n_layer + 2 + 1
@@ -88,7 +95,7 @@ def saved(model, plain, corpus, tmp_path):
     """(A model that LoRA has changed, the folder of its base, the folder of its adapter)."""
     tokenizer = load_tokenizer(corpus)
     save_model(model, tokenizer, tmp_path / "base")
-    add_lora(plain, EVERYWHERE)
+    add_everywhere(plain)
     stir(plain)
     save_adapter(plain, EVERYWHERE, tmp_path / "base", tokenizer, tmp_path / "adapter")
     return plain, tmp_path / "base", tmp_path / "adapter"
@@ -103,7 +110,7 @@ def test_an_adapter_loads_back_with_the_same_bits(saved):
 
 def test_an_adapter_is_much_smaller_than_the_model(saved, corpus, tmp_path):
     model, _, adapter = saved
-    save_classifier(merge(model), load_tokenizer(corpus), tmp_path / "whole")
+    save_classifier(merge_lora(model), load_tokenizer(corpus), tmp_path / "whole")
     sizes = [
         (folder.stat().st_size) for folder in (adapter / "adapter.safetensors", tmp_path / "whole/model.safetensors")
     ]

@@ -40,7 +40,7 @@ def test_every_optimizer_learns(name):
     torch.manual_seed(0)
     model = GPT(GPTConfig(50, 16, 2, 2, 32))
     tokens = torch.randint(0, 50, (4, 17))
-    optimizers = build_optimizers(model, name, 0.5 if name == "sgd" else 3e-3, 0.02, 0.1)
+    optimizers = build_optimizers(model, name, 0.5 if name == "sgd" else 3e-3, 0.02, 0.01)
     losses = []
     for _ in range(60):
         loss = F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 import sample
+from gpt.fast.batch import generate_with_cache
 from gpt.files.checkpoint import save_model
 from gpt.files.tokenizer_files import load_tokenizer
-from gpt.generate import generate
 from gpt.tokenizer import Tokenizer
 from tests.helpers import ROOT, random_model
 
@@ -62,7 +62,7 @@ def test_a_prompt_begins_a_document_where_the_model_knows_how_documents_begin(mo
     tokenizer.add_bos_token = True
     save_model(model, tokenizer, tmp_path)
     prompt = [tokenizer.end_of_text, *tokenizer.encode("the cat")]
-    expected = tokenizer.decode(generate(model, prompt, 5, temperature=0, stop=tokenizer.end_of_text))
+    expected = tokenizer.decode(generate_with_cache(model, prompt, 5, temperature=0, stop=tokenizer.end_of_text))
     out = run(monkeypatch, capsys, tmp_path, "--prompt", "the cat", "--max-new-tokens", "5", "--temperature", "0")
     assert out == f"the cat{expected}\n"
     out = run(monkeypatch, capsys, tmp_path, "--prompt", "the cat", "--score")

@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from gpt.errors import UserError
-from gpt.generate import Batch
+from gpt.fast.batch import Batch
 from gpt.sampling import Sampling, draw, penalise, probabilities
 from tests.helpers import random_model
 

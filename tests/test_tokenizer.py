@@ -1,8 +1,10 @@
 """The tokenizer: the same ids as its peers give, and no text that it cannot write."""
 
 import json
+import os
 import random
-from itertools import pairwise
+import subprocess
+import sys
 
 import pytest
 import regex
@@ -11,15 +13,18 @@ from hypothesis import strategies as st
 from transformers import GPT2Tokenizer
 
 from gpt.errors import UserError
+from gpt.fast.bpe import train_bpe_with_heap
 from gpt.files.tokenizer_files import load_tokenizer, save_tokenizer
-from gpt.tokenizer import END_OF_TEXT, WORD, Tokenizer, merge, train_bpe
+from gpt.tokenizer import END_OF_TEXT, WORD, Tokenizer, encode_word, merge, train_bpe
+from tests.helpers import ROOT
 
+BOTH = pytest.mark.parametrize("train", [train_bpe, train_bpe_with_heap])
 MIXED = "The cat sat. Die Katze saß. 猫坐在垫子上，很高兴。 🐱👩‍👩‍👧 don't we'll\t\r\n  x = 10_000\n\n" * 20
 
 
 @pytest.fixture(scope="module")
 def trained(python_source):
-    return Tokenizer.train([python_source, MIXED], 2048)
+    return Tokenizer.train([python_source, MIXED], 2048, train_bpe_with_heap)
 
 
 @pytest.fixture(scope="module")
@@ -86,50 +91,60 @@ def test_the_end_of_text_token_never_comes_out_of_a_text(trained):
     assert trained.decode([trained.end_of_text]) == END_OF_TEXT
 
 
-def test_training_takes_the_most_frequent_neighbours_first():
-    assert train_bpe(["abab cd"], 258) == [b"ab"]
-    assert train_bpe(["xy\nxy\nxy\nxyz\nxyz"], 300) == [b"xy", b"xyz"]
+@BOTH
+def test_training_takes_the_most_frequent_neighbours_first(train):
+    assert train(["abab cd"], 258) == [b"ab"]
+    assert train(["xy\nxy\nxy\nxyz\nxyz"], 300) == [b"xy", b"xyz"]
 
 
-def test_of_equally_frequent_candidates_the_first_in_byte_order_is_taken():
-    assert train_bpe(["zz\nyy\nzz\nyy"], 258) == [b"yy"]
+@BOTH
+def test_of_equally_frequent_candidates_the_first_in_byte_order_is_taken(train):
+    assert train(["zz\nyy\nzz\nyy"], 258) == [b"yy"]
 
 
-def test_training_twice_gives_the_same_tokens(python_source):
-    text = python_source[:100_000]
-    assert train_bpe([text], 600) == train_bpe([text], 600)
+def test_training_in_another_process_gives_the_same_tokens(python_source, tmp_path):
+    """Python shuffles the order of its sets anew in each process; the hash seed says how."""
+    (tmp_path / "text.txt").write_text(python_source[:30_000], encoding="utf-8")
+    code = f"""
+from pathlib import Path
+from gpt.fast.bpe import train_bpe_with_heap
+from gpt.tokenizer import train_bpe
+text = Path({str(tmp_path / "text.txt")!r}).read_text(encoding="utf-8")
+print(train_bpe([text], 320), train_bpe_with_heap([text], 900))
+"""
+    said = set()
+    for seed in ("1", "2", "3"):
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONUTF8": "1"}
+        run = [sys.executable, "-c", code]
+        said.add(subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, check=True).stdout)
+    assert len(said) == 1
 
 
-def test_training_on_pieces_cut_before_white_space_gives_the_tokens_of_the_whole():
-    assert train_bpe([" one two", " three two", " one"], 270) == train_bpe([" one two three two one"], 270)
+@BOTH
+def test_training_on_pieces_cut_before_white_space_gives_the_tokens_of_the_whole(train):
+    assert train([" one two", " three two", " one"], 270) == train([" one two three two one"], 270)
 
 
-def test_training_matches_a_plain_count_of_all_neighbours(python_source):
-    """The heap and its bookkeeping against the definition: count everything anew for each token."""
-    text = python_source[:3000]
-    words = [[bytes([b]) for b in word.encode()] for word in regex.findall(WORD, text)]
-    expected = []
-    for _ in range(60):
-        counts: dict[bytes, int] = {}
-        for word in words:
-            for left, right in pairwise(word):
-                counts[left + right] = counts.get(left + right, 0) + 1
-        token = min(counts, key=lambda t: (-counts[t], t))
-        expected.append(token)
-        words = [merge(word, token) for word in words]
-    assert train_bpe([text], 257 + 60) == expected
+def test_a_word_is_encoded_by_hand_as_tiktoken_does_it(trained, python_source):
+    rng, tokens = random.Random(0), list(trained.ids)
+    texts = [python_source[:30_000] + MIXED]
+    texts += [b"".join(rng.choices(tokens, k=rng.randint(1, 12))).decode(errors="replace") for _ in range(500)]
+    for text in texts:
+        for word in regex.findall(WORD, text):
+            assert encode_word(word.encode(), trained.ids) == trained.encode(word), word
 
 
 def test_a_text_without_repetition_gives_a_smaller_vocabulary_than_asked_for():
     assert Tokenizer.train(["abcdefg"], 1000).vocab_size == 257
 
 
-def test_words_without_end_are_trained_on_in_parts():
+@BOTH
+def test_words_without_end_are_trained_on_in_parts(train):
     genome = "".join(random.Random(0).choices("acgt", k=50_000))
-    tokens = train_bpe([genome, " " * 1_000_000, "-" * 1_000_000], 270)
+    tokens = train([genome, " " * 1_000_000, "-" * 1_000_000], 270)
     assert set(tokens) >= {b"  ", b"--", b"    ", b"----"}
     parts = [genome[i : i + 256] for i in range(0, len(genome), 256)]
-    assert train_bpe([genome], 262) == train_bpe([f"{part}\n" for part in parts], 262)
+    assert train([genome], 262) == train([f"{part}\n" for part in parts], 262)
 
 
 def test_merge_joins_from_the_left():

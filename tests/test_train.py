@@ -11,13 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import train as train_script
 from data.prepare import PrepareConfig, prepare
+from gpt.dataset import Dataset
 from gpt.errors import UserError
 from gpt.files.checkpoint import load_model
 from gpt.files.tokenizer_files import load_tokenizer
+from gpt.files.tokens_folder import TokensFolder
 from gpt.model import GPTConfig
+from gpt.running.device import pick_machine
+from gpt.running.processes import Processes
 from gpt.running.run_folder import read_metrics
+from gpt.running.validation import validation_loss
 from tests.helpers import ROOT, small_training
 from train import train
 
@@ -37,14 +41,14 @@ def same(one, two):
 
 def stop_after(monkeypatch, step):
     """Interrupt the run as Ctrl-C would, while it is at work on the step after `step`."""
-    original = train_script.Dataset.batch
+    original = Dataset.batch
 
     def batch(self, at):
         if at == step:
             signal.raise_signal(signal.SIGINT)
         return original(self, at)
 
-    monkeypatch.setattr(train_script.Dataset, "batch", batch)
+    monkeypatch.setattr(Dataset, "batch", batch)
 
 
 def test_a_run_learns_and_leaves_all_its_files(config):
@@ -133,10 +137,10 @@ def test_the_best_model_is_kept_when_later_ones_are_worse(config):
     train(overfit)
     rows = [row for row in read_metrics(config.out) if "val_loss" in row]
     best = min(rows, key=lambda row: row["val_loss"])
-    dataset = train_script.Dataset(config.data, 32, 8)
-    machine = train_script.pick_machine("cpu", "float32")
-    team = train_script.Team(0, 1, machine.device, sharding=False)
-    measured = train_script.evaluate(load_model(config.out), dataset, machine, team, part=3)
+    dataset = TokensFolder(config.data).dataset(32, 8)
+    machine = pick_machine("cpu", "float32")
+    alone = Processes(rank=0, size=1, device=machine.device)
+    measured = validation_loss(load_model(config.out), dataset, machine, alone, rows=3)
     assert measured == pytest.approx(best["val_loss"], abs=1e-3)
 
 

@@ -134,16 +134,16 @@ def show_reasons(model: Folder, text: Text, out: Picture = Path("reasons.png")) 
     """Which tokens moved a classifier to its label, or a model to what it would say next (gradient × input)."""
     import torch
 
-    from gpt.finetuning.predict import load as load_classifier
+    from gpt.files.tokenizer_files import load_tokenizer
+    from gpt.finetuning.saved import load_fine_tuned
     from gpt.inside.inside_plots import plot_coloured_text
     from gpt.inside.interpret import gradient_times_input, without_most_and_least
-    from gpt.tokenizer import Tokenizer
 
     config = model / "config.json"
     has_labels = config.is_file() and "SequenceClassification" in config.read_text(encoding="utf-8")
     classifier = has_labels or (model / "adapter.json").is_file()
     if classifier:
-        gpt, tokenizer = load_classifier(model, "cpu"), Tokenizer.load_for_look(model)
+        gpt, tokenizer = load_fine_tuned(model, "cpu"), load_tokenizer(model)
         names = [repr(label) for label in gpt.labels]
     else:
         gpt, tokenizer = load_for_look(model)

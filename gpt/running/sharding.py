@@ -79,6 +79,6 @@ def load_shares(model: GPT, optimizers: list[Optimizer], state: dict) -> None:
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         for number, entries in saved["state"].items():
             for name, value in entries.items():
-                if value.shape == weights[number].shape:  # others count steps
+                if isinstance(value, Tensor) and value.shape == weights[number].shape:  # others count steps
                     entries[name] = share_like(value, weights[number])
         optimizer.load_state_dict(saved)

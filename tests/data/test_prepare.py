@@ -148,7 +148,7 @@ def test_a_mark_before_the_first_character_is_dropped_and_line_ends_are_kept(tmp
 def test_a_large_vocabulary_takes_four_bytes_a_token(tmp_path, monkeypatch):
     merges = [(bytes([a]), bytes([b])) for a in range(256) for b in range(256)]
     (tmp_path / "tok").mkdir()
-    Tokenizer(merges).save(tmp_path / "tok")
+    save_tokenizer(Tokenizer(merges), tmp_path / "tok")
     (tmp_path / "text.txt").write_text(CHINESE * 50, encoding="utf-8")
     meta = prepare(PrepareConfig((tmp_path / "text.txt",), tmp_path / "out", tokenizer=tmp_path / "tok"))
     assert (meta["dtype"], meta["vocab_size"]) == ("uint32", 256 + 65536 + 1)

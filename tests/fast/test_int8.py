@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from gpt.fast.batch import generate_with_cache
 from gpt.fast.int8 import Int8Linear, int8_product, quantize_int8, to_int8
-from gpt.generate import generate
 from gpt.model import GPT, GPTConfig
 
 WEIGHT = torch.randn(40, 64, generator=torch.Generator().manual_seed(0)) * torch.logspace(-3, 1, 40)[:, None]
@@ -60,7 +60,7 @@ def test_a_quantized_model_finds_texts_nearly_as_likely(model):
 def test_a_quantized_model_generates_the_tokens_of_its_own_full_pass(model):
     quantize_int8(model)
     text = [1, 2, 3]
-    for token in generate(model, [1, 2, 3], 25, temperature=0):
+    for token in generate_with_cache(model, [1, 2, 3], 25, temperature=0):
         assert token == model(torch.tensor([text]))[0, -1].argmax().item()
         text.append(token)
 

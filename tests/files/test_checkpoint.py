@@ -9,10 +9,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from gpt.errors import UserError
+from gpt.fast.batch import generate_with_cache
 from gpt.files.atomic import atomic_write
 from gpt.files.checkpoint import load_model, load_resume, save_model, save_resume
 from gpt.files.tokenizer_files import load_tokenizer
-from gpt.generate import generate
 from gpt.model import GPT, GPTConfig
 from gpt.tokenizer import Tokenizer
 from tests.helpers import random_model
@@ -46,7 +46,7 @@ def test_greedy_continuations_are_those_of_transformers(model, tokenizer, tmp_pa
         eos_token_id=None,
         pad_token_id=0,
     )
-    assert list(generate(model, prompt[0].tolist(), 24, temperature=0)) == theirs[0, 8:].tolist()
+    assert list(generate_with_cache(model, prompt[0].tolist(), 24, temperature=0)) == theirs[0, 8:].tolist()
 
 
 def test_transformers_tokenizer_gives_our_ids(model, tokenizer, tmp_path, python_source):

@@ -10,19 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gpt.finetuning.buckets import Buckets
-from gpt.finetuning.objective import drop_words, language_loss, loss_on_labels
 
 import finetune as finetune_script
 from finetune import finetune
-from gpt.classifier import GPTClassifier, pad
+from gpt.classifier import GPTClassifier, language_loss, loss_on_labels, pad
 from gpt.errors import UserError
 from gpt.files.tokenizer_files import load_tokenizer
-from gpt.finetuning import predict
-from gpt.finetuning import report as finetune_report
 from gpt.finetuning.baselines import baselines
 from gpt.finetuning.labelled import Example, read_examples, read_splits, take
-from gpt.finetuning.task import load_task
+from gpt.finetuning.measures import bootstrap, interval_of_accuracy, measure_classes, verdict, worst_mistakes
+from gpt.finetuning.predict import PredictConfig, answer_texts, read_texts
+from gpt.finetuning.task import Buckets, drop_words, load_task
 from gpt.model import GPTConfig
 from gpt.running.device import pick_machine
 
@@ -139,12 +137,12 @@ def test_a_part_of_the_examples_has_the_size_that_was_asked_for(tmp_path):
 
 
 def test_standard_input_loses_the_mark_that_editors_put_first_and_may_be_missing(monkeypatch):
-    config = predict.PredictConfig((Path("model"),), file=Path("-"))
+    config = PredictConfig((Path("model"),), file=Path("-"))
     monkeypatch.setattr(sys, "stdin", io.StringIO("\ufefffine\n\n so so \n"))
-    assert predict.read_texts(config) == ["fine", "so so"]
+    assert read_texts(config) == ["fine", "so so"]
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(UserError, match="no standard input"):
-        predict.read_texts(config)
+        read_texts(config)
 
 
 def test_half_a_character_in_json_becomes_the_replacement_character(tmp_path):
@@ -171,14 +169,14 @@ def test_texts_longer_than_the_context_are_cut_and_counted(config, tmp_path):
 
 
 def test_an_accuracy_of_100_percent_is_as_sure_as_the_examples_are_many():
-    assert finetune_report.interval_of_accuracy(np.ones(1, bool)) == [0.0, 1.0]
-    assert finetune_report.interval_of_accuracy(np.ones(1000, bool)) == [0.997, 1.0]
-    assert finetune_report.interval_of_accuracy(np.zeros(300, bool)) == [0.0, 0.01]
+    assert interval_of_accuracy(np.ones(1, bool)) == [0.0, 1.0]
+    assert interval_of_accuracy(np.ones(1000, bool)) == [0.997, 1.0]
+    assert interval_of_accuracy(np.zeros(300, bool)) == [0.0, 0.01]
 
 
 def test_measures_are_those_of_the_definitions():
     truth, answers = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 0])
-    found = finetune_report.measure(truth, answers, ("a", "b", "c"))
+    found = measure_classes(truth, answers, ("a", "b", "c"))
     assert found["accuracy"] == pytest.approx(4 / 6)
     assert found["confusion"] == [[2, 1, 0], [0, 2, 0], [1, 0, 0]]
     assert found["classes"]["a"] == pytest.approx({"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "examples": 3})
@@ -188,7 +186,7 @@ def test_measures_are_those_of_the_definitions():
 
 def test_the_bootstrap_interval_is_that_of_the_binomial():
     right = np.arange(1000) < 800
-    low, high = finetune_report.bootstrap(right)
+    low, high = bootstrap(right)
     spread = 1.96 * np.sqrt(0.8 * 0.2 / 1000)
     assert low == pytest.approx(0.8 - spread, abs=0.004) and high == pytest.approx(0.8 + spread, abs=0.004)
 
@@ -197,7 +195,7 @@ def test_the_surest_mistakes_come_first_and_are_mistakes():
     random_ = np.random.default_rng(0)
     probabilities = random_.dirichlet(np.ones(3), 100)
     truth = random_.integers(0, 3, 100)
-    rows = finetune_report.worst_mistakes([str(i) for i in range(100)], truth, probabilities, ("a", "b", "c"))
+    rows = worst_mistakes([str(i) for i in range(100)], truth, probabilities, ("a", "b", "c"))
     assert len(rows) == 10
     assert [row["probability"] for row in rows] == sorted((row["probability"] for row in rows), reverse=True)
     for row in rows:
@@ -207,12 +205,10 @@ def test_the_surest_mistakes_come_first_and_are_mistakes():
 
 def test_the_verdict_says_when_the_baseline_wins():
     test = {"accuracy": 0.8, "accuracy_95": [0.77, 0.83]}
-    assert "does NOT beat the tfidf" in finetune_report.verdict(test, {"tfidf": {"accuracy": 0.8}})
-    assert "within the margin" in finetune_report.verdict(test, {"tfidf": {"accuracy": 0.78}})
-    assert "beats the tfidf" in finetune_report.verdict(test, {"tfidf": {"accuracy": 0.7}})
-    assert "does NOT beat the mean" in finetune_report.verdict(
-        {"mse": 2.0}, {"mean": {"mse": 1.0}, "tfidf": {"mse": 3}}
-    )
+    assert "does NOT beat the tfidf" in verdict(test, {"tfidf": {"accuracy": 0.8}})
+    assert "within the margin" in verdict(test, {"tfidf": {"accuracy": 0.78}})
+    assert "beats the tfidf" in verdict(test, {"tfidf": {"accuracy": 0.7}})
+    assert "does NOT beat the mean" in verdict({"mse": 2.0}, {"mean": {"mse": 1.0}, "tfidf": {"mse": 3}})
 
 
 def test_baselines_learn_words_of_any_script():
@@ -234,8 +230,8 @@ def test_several_models_are_averaged(config, tmp_path):
         finetune(dataclasses.replace(config, seed=seed, out=out, min_steps=10))
         folders.append(out)
     texts = ["the film was great", "a song was dreadful", "well"]
-    _, together = predict.answer(tuple(folders), texts, CPU)
-    apart = torch.stack([predict.answer((folder,), texts, CPU)[1] for folder in folders])
+    _, together = answer_texts(tuple(folders), texts, CPU)
+    apart = torch.stack([answer_texts((folder,), texts, CPU)[1] for folder in folders])
     assert (apart[0] - apart[1]).abs().max() > 1e-4
     torch.testing.assert_close(together, apart.mean(0))
 

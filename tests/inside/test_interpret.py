@@ -25,12 +25,11 @@ def test_the_attention_weights_are_those_the_model_attends_with(model):
     assert weights.shape == (3, 4, 10, 10)
     torch.testing.assert_close(weights.sum(-1), torch.ones(3, 4, 10))
     assert (weights.triu(1) == 0).all()
-    rotation = (model.transformer.cos[:10], model.transformer.sin[:10]) if model.config.position == "rotary" else None
     for block, state, of_layer in zip(model.transformer.h, states, weights, strict=False):
         x = block.ln_1(state)
         v = block.attn.c_attn(x)[:, 128:].view(10, 4, 16).transpose(0, 1)  # (nh, T, hs)
         expected = block.attn.c_proj((of_layer @ v).transpose(0, 1).reshape(10, 64))
-        torch.testing.assert_close(expected, block.attn(x[None], rotation)[0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(expected, block.attn(x[None])[0], atol=1e-4, rtol=1e-4)
 
 
 def test_looking_leaves_no_hooks_behind(model):

@@ -1,12 +1,9 @@
 """What the machine is asked for follows what it says it can do; no hardware is needed to check that."""
 
-import ctypes
-import os
-
 import pytest
 import torch
 
-from gpt.running.device import Machine, best_dtype, keep_freed_memory, pick_machine
+from gpt.running.device import best_dtype, pick_machine
 
 CPU = torch.device("cpu")
 
@@ -29,34 +26,8 @@ def test_the_precision_that_is_asked_for_is_the_one_that_is_used():
         assert pick_machine("cpu", name).dtype == getattr(torch, name)
 
 
-def test_only_bfloat16_on_a_cpu_with_short_contexts_attends_by_hand():
-    by_hand = Machine(CPU, torch.bfloat16, compile=False)
-    assert not by_hand.prefers_fused_attention(256)
-    assert by_hand.prefers_fused_attention(1024)
-    assert Machine(CPU, torch.float32, compile=False).prefers_fused_attention(256)
-    assert Machine(torch.device("cuda"), torch.bfloat16, compile=False).prefers_fused_attention(256)
-
-
-def test_memory_is_kept_where_the_c_library_is_glibc(monkeypatch):
-    calls = []
-
-    class Glibc:
-        def mallopt(self, option, value):
-            calls.append((option, value))
-
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: Glibc())
-    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
-    keep_freed_memory()
-    assert len(calls) == 3
-    assert dict(calls)[-4] == 0  # M_MMAP_MAX in glibc's malloc.h
-
-
-@pytest.mark.parametrize("error", [OSError, TypeError, AttributeError])
-def test_other_c_libraries_are_left_alone(monkeypatch, error):
-    def refuse(name):
-        raise error  # what ctypes raises on Windows (TypeError) and where there is no mallopt
-
-    monkeypatch.setattr(ctypes, "CDLL", refuse)
-    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
-    keep_freed_memory()
-    assert "THP_MEM_ALLOC_ENABLE" not in os.environ
+def test_a_plain_run_computes_in_float32_unless_told_otherwise(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert pick_machine("cpu").dtype == torch.bfloat16
+    assert pick_machine("cpu", plain=True).dtype == torch.float32
+    assert pick_machine("cpu", "bfloat16", plain=True).dtype == torch.bfloat16

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from gpt.errors import UserError
 from gpt.files.checkpoint import load_model, load_resume
 from gpt.running.device import Machine
-from gpt.running.processes import Team, join
+from gpt.running.processes import Processes, join_processes
 from gpt.running.run_folder import read_metrics
 from tests.helpers import ROOT
 from tests.processes import start_train
@@ -24,12 +24,12 @@ SETTINGS = {"max_steps": 50, "eval_every": 25, "log_every": 1}
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo and fork are at home on Linux and macOS")
 
 
-def start_team(out, number, *more, **settings):
+def start_processes(out, number, *more, **settings):
     """`torchrun --nproc-per-node NUMBER train.py tiny ...` without its half minute of imports."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    team = []
+    processes = []
     for rank in range(number):
         place = {
             "RANK": rank,
@@ -39,19 +39,19 @@ def start_team(out, number, *more, **settings):
             "MASTER_PORT": port,
         }
         environment = {name: str(value) for name, value in place.items()}
-        team.append(start_train(out, *more, environment=environment, log=f"{out}.{rank}", **settings))
-    return team
+        processes.append(start_train(out, *more, environment=environment, log=f"{out}.{rank}", **settings))
+    return processes
 
 
-def finish(team):
+def finish(processes):
     """The exit codes; a minute is a hang."""
     end = time.monotonic() + 60
-    for process in team:
+    for process in processes:
         process.join(max(0, end - time.monotonic()))
         if process.is_alive():
             process.kill()
             process.join()
-    return [process.exitcode for process in team]
+    return [process.exitcode for process in processes]
 
 
 def losses(folder):
@@ -74,7 +74,7 @@ def alone(corpus, tmp_path_factory):
 @pytest.mark.parametrize("more", [[], ["--sharding"]], ids=["whole models", "sharded models"])
 def test_two_processes_have_the_losses_of_one_over_fifty_steps(alone, corpus, tmp_path, more):
     out = tmp_path / "run"
-    assert finish(start_team(out, 2, *more, data=corpus, accumulate=2, **SETTINGS)) == [0, 0], errors(out, 0)
+    assert finish(start_processes(out, 2, *more, data=corpus, accumulate=2, **SETTINGS)) == [0, 0], errors(out, 0)
     assert len(losses(out)) == 52
     assert losses(out) == pytest.approx(losses(alone), abs=1e-5)
     assert Path(f"{out}.1.log").read_text(encoding="utf-8") == "" == errors(out, 1)
@@ -87,24 +87,24 @@ def test_a_run_stopped_on_some_processes_goes_on_with_another_number(alone, corp
     out = tmp_path / "run"
     before, after = numbers
     sharding = lambda number: ["--sharding"] if number > 1 else []  # noqa: E731
-    team = start_team(out, before, *sharding(before), data=corpus, **SETTINGS)
-    while len(read_metrics(out)) < 8 and team[-1].is_alive():
+    processes = start_processes(out, before, *sharding(before), data=corpus, **SETTINGS)
+    while len(read_metrics(out)) < 8 and processes[-1].is_alive():
         time.sleep(0.001)
-    os.kill(team[-1].pid, signal.SIGTERM)  # one is asked; all must agree
-    assert finish(team) == [0] * before, errors(out, 0)
+    os.kill(processes[-1].pid, signal.SIGTERM)  # one is asked; all must agree
+    assert finish(processes) == [0] * before, errors(out, 0)
     assert 8 <= load_resume(out / "resume.pt")["step"] < 50
-    team = start_team(out, after, "--resume", *sharding(after), data=corpus, **SETTINGS)
-    assert finish(team) == [0] * after, errors(out, 0)
+    processes = start_processes(out, after, "--resume", *sharding(after), data=corpus, **SETTINGS)
+    assert finish(processes) == [0] * after, errors(out, 0)
     assert losses(out) == pytest.approx(losses(alone), abs=1e-5)
 
 
 def test_where_one_process_dies_the_others_end_with_one_line(corpus, tmp_path):
     out = tmp_path / "run"
-    team = start_team(out, 2, data=corpus, **SETTINGS | {"max_steps": 100_000})
-    while len(read_metrics(out)) < 5 and team[0].is_alive():
+    processes = start_processes(out, 2, data=corpus, **SETTINGS | {"max_steps": 100_000})
+    while len(read_metrics(out)) < 5 and processes[0].is_alive():
         time.sleep(0.001)
-    team[1].kill()
-    assert finish(team) == [2, -signal.SIGKILL]
+    processes[1].kill()
+    assert finish(processes) == [2, -signal.SIGKILL]
     lines = [line for line in errors(out, 0).replace("\r", "\n").splitlines() if "error:" in line]
     assert len(lines) == 1 and lines[0].startswith("error: another process of this run has ended")
     assert "Traceback" not in errors(out, 0)
@@ -132,9 +132,9 @@ def test_torchrun_stops_politely_and_a_mistake_is_one_line(corpus, tmp_path):
 def test_gradients_are_exchanged_once_for_each_step_however_many_parts_it_has():
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
-        team = Team(0, 2, torch.device("cpu"), sharding=False)
+        processes = Processes(0, 2, torch.device("cpu"))
         model = torch.nn.Linear(3, 3)
-        forward = team.parallel(model)
+        forward = processes.wrap(model)
         exchanges = []
 
         def count(state, bucket):
@@ -145,7 +145,7 @@ def test_gradients_are_exchanged_once_for_each_step_however_many_parts_it_has():
 
         forward.register_comm_hook(None, count)
         for number in range(1, 5):
-            with team.exchanging(model, forward, now=number == 4):
+            with processes.exchanging(now=number == 4):
                 forward(torch.ones(2, 3)).sum().backward()
             assert len(exchanges) == (1 if number == 4 else 0)
         assert torch.equal(model.weight.grad, torch.full((3, 3), 8.0))
@@ -160,13 +160,12 @@ def test_gradients_are_exchanged_once_for_each_step_however_many_parts_it_has():
 def test_what_cannot_be_shared_out_is_refused(monkeypatch, size, batch, accumulate, sharding, message):
     monkeypatch.setenv("WORLD_SIZE", str(size))
     with pytest.raises(UserError, match=message):
-        join(Machine(torch.device("cpu"), torch.float32, False), batch, accumulate, sharding)
+        join_processes(Machine(torch.device("cpu"), torch.float32, False), batch, accumulate, sharding)
 
 
 def test_shares_are_equally_large_and_together_the_whole():
     rows = torch.arange(10).view(5, 2)
-    teams = [Team(rank, 3, torch.device("cpu"), sharding=False) for rank in range(3)]
-    shares = [team.share(rows, -100) for team in teams]
+    shares = [Processes(rank, 3, torch.device("cpu")).share(rows, -100) for rank in range(3)]
     assert [len(share) for share in shares] == [2, 2, 2]
     assert torch.equal(torch.cat(shares)[:5], rows)
     assert (torch.cat(shares)[5:] == -100).all()
@@ -175,5 +174,5 @@ def test_shares_are_equally_large_and_together_the_whole():
 def test_dropout_on_two_processes_is_the_same_in_every_run(corpus, tmp_path):
     settings = {"max_steps": 3, "eval_every": 3, "log_every": 1, "model.dropout": 0.5, "data": corpus}
     for name in ("one", "two"):
-        assert finish(start_team(tmp_path / name, 2, **settings)) == [0, 0]
+        assert finish(start_processes(tmp_path / name, 2, **settings)) == [0, 0]
     assert losses(tmp_path / "one") == losses(tmp_path / "two")

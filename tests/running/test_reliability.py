@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 import train as train_script
 from data.prepare import PrepareConfig, prepare
+from gpt.dataset import Dataset
 from gpt.errors import UserError
 from gpt.files.atomic import temporary_path
 from gpt.files.checkpoint import load_model, load_resume, save_model
@@ -37,14 +38,14 @@ def config(corpus, tmp_path):
 @pytest.fixture
 def before_step(monkeypatch):
     """Have something done just before a step: before_step(10, action)."""
-    original = train_script.Dataset.batch
+    original = Dataset.batch
     actions = {}
 
     def batch(self, step):
         actions.pop(step, lambda: None)()
         return original(self, step)
 
-    monkeypatch.setattr(train_script.Dataset, "batch", batch)
+    monkeypatch.setattr(Dataset, "batch", batch)
     return actions.__setitem__
 
 
