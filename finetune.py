@@ -78,7 +78,7 @@ def finetune(config: FinetuneConfig) -> dict | None:
     class_weights = task.class_weights().to(machine.device) if config.class_weights else None
     alone = Processes(rank=0, size=1, device=machine.device)
     run = Run(config, identity, model, optimizers, scaler, alone, max_steps, eval_every, best=(-math.inf, 0.0))
-    introduce(config, model, task, max_steps, machine, twins)
+    introduce_fine_tuning(config, model, task, max_steps, machine, twins)
 
     for step in run.steps("fine-tuning"):
         if run.since_best >= config.patience:
@@ -150,7 +150,7 @@ def save_fine_tuned(model: GPTClassifier, task: Task, tokenizer: Tokenizer, conf
         save_classifier(merge_lora(model), tokenizer, config.out)
 
 
-def introduce(
+def introduce_fine_tuning(
     config: FinetuneConfig, model: GPTClassifier, task: Task, max_steps: int, machine: Machine, twins: Twins
 ) -> None:
     """Say what is about to happen."""

@@ -72,7 +72,7 @@ def train(config: TrainConfig) -> None:
 
     run = Run(config, corpus.meta, model, optimizers, scaler, processes, config.max_steps, config.eval_every,
               best=math.inf, tokens_per_step=config.batch_size * T)  # fmt: skip
-    introduce(config, model, corpus, machine, twins)
+    introduce_training(config, model, corpus, machine, twins)
 
     for step in run.steps("training"):
         set_learning_rate(optimizers, learning_rate_scale(step, config.max_steps, config.warmup))
@@ -115,7 +115,7 @@ def train(config: TrainConfig) -> None:
     print(f"loss curve: {config.out / 'loss.png'}\nsample:     python sample.py --model {shlex.quote(str(config.out))}")
 
 
-def introduce(config: TrainConfig, model: GPT, corpus: TokensFolder, machine: Machine, twins: Twins) -> None:
+def introduce_training(config: TrainConfig, model: GPT, corpus: TokensFolder, machine: Machine, twins: Twins) -> None:
     """Say what is about to happen."""
     shape, total = config.model, corpus.meta["train_tokens"]
     tokens = config.batch_size * shape.context_length

@@ -173,7 +173,7 @@ class Transformer(nn.Module):
         if config.position == "learned":
             self.wpe = nn.Embedding(config.context_length, config.n_embd)
         self.dropout = Dropout(config.dropout)
-        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.h: list[Block] = nn.ModuleList(Block(config) for _ in range(config.n_layer))  # type: ignore[assignment]
         self.ln_f = LayerNorm(config.n_embd)
         for name, weight in self.named_parameters():
             if weight.ndim == 2:

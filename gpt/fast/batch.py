@@ -77,9 +77,9 @@ class Batch:
         if not ended:
             return
         kept = [i for i, row in enumerate(self.rows) if row not in ended]
-        self.rows, self.windows, self.generators = (
-            [of[i] for i in kept] for of in (self.rows, self.windows, self.generators)
-        )
+        self.rows = [self.rows[i] for i in kept]
+        self.windows = [self.windows[i] for i in kept]
+        self.generators = [self.generators[i] for i in kept]
         if kept:
             self.decoder.select(kept)
             self.seen = self.seen[kept]

@@ -28,14 +28,26 @@ def int8_product(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     """
     if x.device.type != "cpu":
         return F.linear(x, weight.to(x.dtype)) * scale
-    if torch.cpu._is_vnni_supported():
+    if has_vnni():
         whole, step = to_int8(x)  # (N, in), (N, 1)
-        return torch._int_mm(whole, weight.t()) * (step * scale)  # int32 before it is scaled: nothing overflows
-    return torch._weight_int8pack_mm(x.to(torch.bfloat16), weight, scale.to(torch.bfloat16)).to(x.dtype)
+        return torch.ops.aten._int_mm(whole, weight.t()) * (
+            step * scale
+        )  # int32 before it is scaled: nothing overflows
+    return torch.ops.aten._weight_int8pack_mm(x.to(torch.bfloat16), weight, scale.to(torch.bfloat16)).to(x.dtype)
+
+
+def has_vnni() -> bool:
+    """Whether this CPU multiplies int8, as far as PyTorch can say; its check is not public and may go."""
+    check = getattr(torch.cpu, "_is_vnni_supported", None)
+    return check is not None and check()
 
 
 class Int8Linear(nn.Module):
     """x Wᵀ + b with W in int8."""
+
+    weight: Tensor
+    scale: Tensor
+    bias: Tensor | None
 
     def __init__(self, weight: Tensor, scale: Tensor, bias: Tensor | None):
         super().__init__()
@@ -50,6 +62,9 @@ class Int8Linear(nn.Module):
 
 class Int8Embedding(nn.Module):
     """Rows of an int8 matrix by their numbers."""
+
+    weight: Tensor
+    scale: Tensor
 
     def __init__(self, weight: Tensor, scale: Tensor):
         super().__init__()
@@ -68,5 +83,5 @@ def quantize_int8(model: GPT) -> None:
                 if isinstance(linear, nn.Linear):
                     setattr(part, name, Int8Linear(*to_int8(linear.weight.detach()), linear.bias.detach()))
     weight, scale = to_int8(model.lm_head.weight.detach())
-    model.transformer.wte = Int8Embedding(weight, scale)
-    model.lm_head = Int8Linear(weight, scale, None)
+    model.transformer.wte = Int8Embedding(weight, scale)  # type: ignore[assignment]
+    model.lm_head = Int8Linear(weight, scale, None)  # type: ignore[assignment]

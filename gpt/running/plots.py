@@ -4,7 +4,9 @@ import functools
 import math
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -72,16 +74,21 @@ def plot_loss(rows: list[dict], bits_per_nat: float, floor: float | None, title:
     if highs:  # the first steps fall from ln(vocabulary): without a limit they would squeeze all the rest
         span = max(sorted(highs)[int(0.97 * (len(highs) - 1))] - min(lows), 1e-6)
         axes.set_ylim(min(lows) - 0.12 * span, min(lows) + 1.15 * span)
-    right = axes.secondary_yaxis("right", functions=(lambda y: y * bits_per_nat, lambda y: y / bits_per_nat))
+    right = axes.secondary_yaxis("right", functions=scaled_by(bits_per_nat))
     right.set_ylabel("bits per byte", color=INK)
     axes.set(xlabel="step", ylabel="loss, nats per token", title=plain(title))
     axes.set_xlim(left=0)
     timed = [row for row in rows if "seconds" in row]
     if timed:
         pace = timed[-1]["seconds"] / timed[-1]["step"]
-        above = axes.secondary_xaxis("top", functions=(lambda x: x * pace, lambda x: x / pace))
+        above = axes.secondary_xaxis("top", functions=scaled_by(pace))
         above.set_xlabel("seconds of training", color=INK, fontsize=9)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="upper right")
     figure.savefig(path)
     plt.close(figure)
+
+
+def scaled_by(factor: float) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """There and back, for a second scale on the other side of a picture."""
+    return lambda x: x * factor, lambda x: x / factor

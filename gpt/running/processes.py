@@ -74,7 +74,7 @@ class Processes:
         """The fast twins that this run's optimizers can use."""
         return sharding.sharded_twins(twins) if self.sharding else twins
 
-    def wrap(self, model: nn.Module) -> nn.Module:
+    def wrap(self, model: Any) -> Any:
         """The model, made to average its gradients with the other processes' when it computes them."""
         self.forward = model
         if self.size > 1 and not self.sharding:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gpt.fast.optimizers import BatchedMuon, BFloat16Muon
@@ -24,7 +24,8 @@ def shard(model: GPT, device: torch.device, size: int) -> GPT:
     mesh = init_device_mesh(device.type, (size,))
     for block in model.transformer.h:  # moved, split and let go one by one: they need not fit together
         fully_shard(block, mesh=mesh)
-    return fully_shard(model, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    return model
 
 
 class ShardedMuon(BatchedMuon):
@@ -44,13 +45,13 @@ def sharded_twins(twins: Mapping[type, type]) -> dict[type, type]:
     return {**twins, Muon: ShardedBFloat16Muon if twins[Muon] is BFloat16Muon else ShardedMuon}
 
 
-def whole_tensor(tensor: Tensor) -> Tensor:
+def whole_tensor(tensor: Any) -> Tensor:
     """All of a tensor of which this process may hold only a share (PyTorch's DTensor); every process must ask for
     it."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
-def share_like(tensor: Tensor, like: Tensor) -> Tensor:
+def share_like(tensor: Tensor, like: Any) -> Tensor:
     """This process's share of a whole tensor, where `like` is a share; otherwise all of it."""
     if not hasattr(like, "full_tensor"):
         return tensor
@@ -71,7 +72,7 @@ def gather(state: Any, is_first: bool) -> Any:
     return full.cpu() if is_first else None
 
 
-def load_shares(model: GPT, optimizers: list[Optimizer], state: dict) -> None:
+def load_shares(model: nn.Module, optimizers: list[Optimizer], state: dict) -> None:
     """Put whole "weights" and "optimizers" of a resume file where they belong, as shares where those are kept."""
     own = model.state_dict()
     model.load_state_dict({name: share_like(weight, own[name]) for name, weight in state["weights"].items()})

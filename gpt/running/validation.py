@@ -1,10 +1,11 @@
 """How good a language model is on text it was not trained on, in all units."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor
 
 from gpt.dataset import IGNORED, Dataset
 from gpt.files.tokens_folder import TokensFolder
@@ -13,7 +14,9 @@ from gpt.running.processes import Processes
 
 
 @torch.no_grad()
-def validation_loss(model: nn.Module, dataset: Dataset, machine: Machine, processes: Processes, rows: int) -> float:
+def validation_loss(
+    model: Callable[[Tensor], Tensor], dataset: Dataset, machine: Machine, processes: Processes, rows: int
+) -> float:
     """Mean loss over the whole validation split, in nats per token; every process takes its share, `rows` windows at a
     time."""
     total = tokens = 0

@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from gpt.fast import int8
 from gpt.fast.batch import generate_with_cache
-from gpt.fast.int8 import Int8Linear, int8_product, quantize_int8, to_int8
+from gpt.fast.int8 import Int8Linear, has_vnni, int8_product, quantize_int8, to_int8
 from gpt.model import GPT, GPTConfig
 
 WEIGHT = torch.randn(40, 64, generator=torch.Generator().manual_seed(0)) * torch.logspace(-3, 1, 40)[:, None]
@@ -27,14 +28,19 @@ def test_a_row_of_zeros_stays_zero():
 @pytest.mark.parametrize("vnni", [True, False])
 @pytest.mark.parametrize("rows", [1, 5])
 def test_the_product_is_that_of_the_float_weights_to_within_a_percent(monkeypatch, vnni, rows):
-    if vnni and not torch.cpu._is_vnni_supported():
+    if vnni and not has_vnni():
         pytest.skip("this CPU has no VNNI")
-    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: vnni)
+    monkeypatch.setattr(int8, "has_vnni", lambda: vnni)
     x = torch.randn(rows, 64, generator=torch.Generator().manual_seed(1))
     whole, scale = to_int8(WEIGHT)
     exact = F.linear(x, WEIGHT)
     error = (int8_product(x, whole, scale[:, 0]) - exact).norm(dim=0) / (WEIGHT.norm(dim=1) * rows**0.5)
     assert error.max() < 0.05 and error.square().mean().sqrt() < 0.012
+
+
+def test_a_pytorch_that_cannot_say_what_the_cpu_has_does_without(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "_is_vnni_supported", raising=False)
+    assert not has_vnni()
 
 
 def test_a_layer_keeps_its_shape_and_bias():
