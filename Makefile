@@ -1,4 +1,4 @@
-# make demo: a corpus, a trained model, a sample, a classifier.   make test: the tests.   make lint: style.
+# make demo: a corpus, a trained model, a sample, a classifier.   make test: the tests.   make lint: style and types.
 # Each makes .venv itself. Without make, the same commands stand in README.md.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -29,6 +29,7 @@ test: .venv/testing
 lint: .venv/testing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 
 clean:
 	rm -rf .venv
