@@ -1,9 +1,9 @@
-"""Fine-tune a pretrained GPT on labelled text, and tell honestly how good it is.
+"""Fine-tune a pretrained GPT on labelled text, and report how good it is.
 
     python finetune.py --model out/tiny --data data/reviews --out out/sentiment      # makes the reviews the first time
     python finetune.py --model out/tiny --data mine.csv --out out/mine --train lora
     python finetune.py --model out/tiny --data data/reviews --out out/curve --label-counts 125 500 2000
-    python finetune.py predict --model out/sentiment --text "not bad at all"      # predict --help tells more
+    python finetune.py predict --model out/sentiment --text "not bad at all"      # see predict --help
 
 The best model so far (by the validation split) is always in the run folder, which is also a Hugging Face model
 folder. Beside it: report.json, curve.png, confusion.png, metrics.jsonl, train_config.json, and resume.pt.
@@ -21,7 +21,7 @@ from tqdm import tqdm
 from data.default import make_default_reviews
 from gpt.classifier import GPTClassifier, language_loss, loss_on_labels, pad
 from gpt.errors import UserError
-from gpt.fast.speed_up import Twins, describe_twins, speed_up
+from gpt.fast.speed_up import Twins, describe_code, speed_up
 from gpt.files.atomic import sha256
 from gpt.files.checkpoint import load_model
 from gpt.files.tokenizer_files import load_tokenizer
@@ -42,9 +42,9 @@ from gpt.tokenizer import Tokenizer
 
 
 def finetune(config: FinetuneConfig) -> dict | None:
-    """Fine-tune as `config` says; see FinetuneConfig. Returns what report.json says, or None if interrupted.
+    """Fine-tune as `config` says; see FinetuneConfig. Returns the content of report.json, or None if interrupted.
 
-    Raises UserError for what the user can put right.
+    Raises UserError for a mistake that the user can correct.
     """
     if config.out.resolve() == config.model.resolve():
         raise UserError(f"--out {config.out} is the folder of the pretrained model: choose another one")
@@ -56,7 +56,7 @@ def finetune(config: FinetuneConfig) -> dict | None:
     tokenizer.add_bos_token = True  # every text begins in the same way, whatever the model was pretrained on
     T, is_regression = pretrained.config.context_length, config.task == "regression"
     task = load_task(config.data, is_regression, config.labels, config.split_seed, tokenizer, T)
-    for count in config.label_counts:  # what is wrong with one of them is said now, not when the first run is over
+    for count in config.label_counts:  # report a mistake in one of them now, not after the first run
         load_task(config.data, is_regression, count, config.split_seed, tokenizer, T)
     identity = {"data": task.fingerprint(), "model": sha256(config.model / "model.safetensors")}
 
@@ -78,7 +78,7 @@ def finetune(config: FinetuneConfig) -> dict | None:
     class_weights = task.class_weights().to(machine.device) if config.class_weights else None
     alone = Processes(rank=0, size=1, device=machine.device)
     run = Run(config, identity, model, optimizers, scaler, alone, max_steps, eval_every, best=(-math.inf, 0.0))
-    introduce_fine_tuning(config, model, task, max_steps, machine, twins)
+    introduce_fine_tuning(config, model, task, max_steps, machine, describe_code(model, optimizers))
 
     for step in run.steps("fine-tuning"):
         if run.since_best >= config.patience:
@@ -124,18 +124,18 @@ def finetune(config: FinetuneConfig) -> dict | None:
 
     report = write_report(config, model, task, machine, run.seconds)
     run.stop.release()
-    if run.stop.requested:  # meanwhile: no other run shall follow
+    if run.stop.requested:  # during the test: start no further run
         run.say_how_to_go_on()
         return None
     return report
 
 
 def validation_scores(model: GPTClassifier, task: Task, machine: Machine) -> dict[str, float]:
-    """Loss on the validation split, and what is to become large: "accuracy", or for numbers "r2"."""
+    """Loss on the validation split, and the score to maximise: accuracy, or R² of a regression."""
     logits, targets = classify(model, task.tokens["val"], machine), task.targets["val"]
     loss = loss_on_labels(logits, targets, None, 0.0).mean().item()
     if model.is_regression:
-        variance = targets.var(correction=0).item() or 1.0  # a single one has none: training's, which is 1 here
+        variance = targets.var(correction=0).item() or 1.0  # one example has none: take that of training, which is 1
         return {"val_loss": loss, "val_r2": 1 - loss / variance}
     return {"val_loss": loss, "val_accuracy": (logits.argmax(1) == targets).float().mean().item()}
 
@@ -151,7 +151,7 @@ def save_fine_tuned(model: GPTClassifier, task: Task, tokenizer: Tokenizer, conf
 
 
 def introduce_fine_tuning(
-    config: FinetuneConfig, model: GPTClassifier, task: Task, max_steps: int, machine: Machine, twins: Twins
+    config: FinetuneConfig, model: GPTClassifier, task: Task, max_steps: int, machine: Machine, code: str
 ) -> None:
     """Say what is about to happen."""
     trained, total = count_weights(model)
@@ -161,9 +161,9 @@ def introduce_fine_tuning(
     print(f"data     {config.data}: {sizes}; labels {', '.join(task.labels[:10])}")
     for split, number in task.truncated.items():
         if number:
-            print(f"         {number:,} {split} texts are longer than the context and lose their ends")
+            print(f"         {number:,} {split} texts are longer than the context and are truncated")
     print(f"plan     {max_steps:,} steps of {config.batch_size} texts\nmachine  {machine}")
-    print(f"code     {describe_twins(twins)}", flush=True)
+    print(f"code     {code}", flush=True)
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
-"""A look inside a model: pictures of what it reads, attends to, and would say.
+"""Look inside a model: pictures of its predictions, attention and embeddings.
 
     python look.py surprise  --model out/tiny --text "Once upon a time there was a cat."
     python look.py attention --model out/tiny --text "the cat sat on the mat, and the cat" --layer 2
     python look.py lens      --model out/tiny --text "Once upon a time"
     python look.py sizes
 
-Each command prints its numbers too, and says where the picture is. The same as data: gpt/inside/interpret.py.
+Each command prints its numbers and the path of its picture. gpt/inside/interpret.py has the functions behind them.
 """
 
 import functools
@@ -33,7 +33,7 @@ COMMANDS = {
 
 
 def later(command: Callable) -> Callable:
-    """The command with its flags filled in, to be run once they are all understood."""
+    """Delay a command: called with its flags, it checks --out and returns a function that runs the command."""
 
     @functools.wraps(command)
     def filled_in(**flags) -> Callable:

@@ -1,4 +1,4 @@
-"""Text from a trained model, printed as it is made.
+"""Generate text from a trained model, and print it token by token.
 
     python sample.py --model out/tiny --prompt "Once upon a time"
     python sample.py --model out/tiny --prompt "A cat" "The old king" --num-samples 3 --temperature 0.7
@@ -30,39 +30,39 @@ class SampleConfig:
     model: Path
     """a model folder, such as train.py writes"""
     prompt: tuple[str, ...] = ()
-    """the text to continue, or several, which are continued side by side; - reads it from standard input"""
+    """the text to continue, or several texts, which are continued side by side; - reads standard input"""
     prompt_file: Path | None = None
     """a UTF-8 file with the text to continue"""
     num_samples: int = 1
-    """how many continuations of each prompt; number i has seed + i, however many there are"""
+    """continuations of each prompt; number i uses seed + i"""
     max_new_tokens: int = 256
-    """the most tokens to add; a sample also ends where the model ends its document"""
+    """largest number of tokens to add; a sample also ends at the end-of-text token"""
     stop: tuple[str, ...] = ()
-    """texts at which a sample ends, without showing them"""
+    """strings that end a sample; they are not printed"""
     temperature: float = 0.8
-    """below 1 the likely tokens become likelier, above 1 less so; 0 always takes the likeliest"""
+    """below 1, likely tokens become likelier; above 1, less likely; 0 always takes the likeliest"""
     top_k: int | None = None
-    """choose among the k likeliest tokens only"""
+    """sample from the k likeliest tokens only"""
     top_p: float | None = None
-    """choose among the fewest tokens that together have this probability"""
+    """sample from the smallest set of tokens whose probabilities sum to p"""
     min_p: float | None = None
-    """choose among the tokens at least this many times as likely as the likeliest"""
+    """sample from the tokens that are at least this many times as likely as the likeliest"""
     repetition_penalty: float = 1.0
-    """above 1, tokens that are already in the text become less likely"""
+    """above 1, tokens that the text already holds become less likely"""
     seed: int = 0
     """the same seed gives the same text"""
     logprobs: int | None = None
-    """after the text, print each token's log-probability and as many of the likeliest ones"""
+    """after the text, print each token's log-probability and this many of the likeliest tokens"""
     score: bool = False
-    """do not continue the prompt: print how likely the model finds it, token by token"""
+    """do not continue the prompt: print the log-probability of each of its tokens"""
     exit_layer: int | None = None
-    """let the model speak after this many of its layers"""
+    """predict from the output of this layer: leave out those above it"""
     quantize: Literal["int8"] | None = None
-    """keep the weights in 8 bits: a quarter of the memory"""
+    """store the weights in 8 bits: a quarter of the memory"""
     plain: bool = False
     """only the plain code of gpt/*.py: the whole text is read again for every token"""
     device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes the fastest there is"""
+    """cpu, cuda, cuda:1 or mps; auto selects the fastest available device"""
 
 
 def read_prompts(config: SampleConfig) -> list[str]:
@@ -154,7 +154,7 @@ def main() -> None:
     prompts = read_prompts(config)
     if config.plain and config.quantize:
         raise UserError("--quantize is one of the fast twins: leave out either it or --plain")
-    # Only now what takes seconds to import, so that --help and mistakes answer at once.
+    # These take seconds to import; here, --help and mistakes are answered before that.
     import torch
 
     from gpt.fast.int8 import quantize_int8

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from data.default import default_stories
 from data.world.samples import StoryQuality, judge_stories, sample_stories, sample_stories_plainly
 from gpt.fast.batch import generate_with_cache
-from gpt.fast.speed_up import Twins, describe_twins, speed_up
+from gpt.fast.speed_up import Twins, describe_code, speed_up
 from gpt.files.checkpoint import load_pretrained_weights, save_model
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.files.tokens_folder import TokensFolder
@@ -40,7 +40,7 @@ from gpt.tokenizer import Tokenizer
 
 
 def train(config: TrainConfig) -> None:
-    """Train as `config` says; see TrainConfig. Raises UserError for what the user can put right."""
+    """Train as `config` says; see TrainConfig. Raises UserError for a mistake that the user can correct."""
     # The machine, and the processes that share the work; usually there is one.
     machine = pick_machine(own_device(config.device), config.precision, config.compile, config.plain)
     processes = join_processes(machine, config.batch_size, config.accumulate, config.sharding)
@@ -72,7 +72,7 @@ def train(config: TrainConfig) -> None:
 
     run = Run(config, corpus.meta, model, optimizers, scaler, processes, config.max_steps, config.eval_every,
               best=math.inf, tokens_per_step=config.batch_size * T)  # fmt: skip
-    introduce_training(config, model, corpus, machine, twins)
+    introduce_training(config, model, corpus, machine, describe_code(model, optimizers))
 
     for step in run.steps("training"):
         set_learning_rate(optimizers, learning_rate_scale(step, config.max_steps, config.warmup))
@@ -115,18 +115,18 @@ def train(config: TrainConfig) -> None:
     print(f"loss curve: {config.out / 'loss.png'}\nsample:     python sample.py --model {shlex.quote(str(config.out))}")
 
 
-def introduce_training(config: TrainConfig, model: GPT, corpus: TokensFolder, machine: Machine, twins: Twins) -> None:
+def introduce_training(config: TrainConfig, model: GPT, corpus: TokensFolder, machine: Machine, code: str) -> None:
     """Say what is about to happen."""
     shape, total = config.model, corpus.meta["train_tokens"]
     tokens = config.batch_size * shape.context_length
     epochs = config.max_steps * tokens / total
     print(f"model    {shape.n_layer} layers, {shape.n_head} heads, {shape.n_embd} wide: {model.num_params():,} weights")
-    print(f"data     {corpus.folder}: {total:,} tokens of {corpus.vocab_size:,} kinds to train on")
-    print(f"plan     {config.max_steps:,} steps of {tokens:,} tokens: {epochs:.3g} times through the data")
+    print(f"data     {corpus.folder}: {total:,} tokens to train on, a vocabulary of {corpus.vocab_size:,}")
+    print(f"plan     {config.max_steps:,} steps of {tokens:,} tokens: {epochs:.3g} epochs")
     if config.warmup != config.warmup_steps:
         print(f"         the warm-up is shortened from {config.warmup_steps} to {config.warmup} steps")
     print(f"machine  {machine}")
-    print(f"code     {describe_twins(twins)}", flush=True)
+    print(f"code     {code}", flush=True)
 
 
 def report_progress(run: Run, model: GPT, tokenizer: Tokenizer, corpus: TokensFolder, val_loss: float) -> None:
@@ -140,8 +140,8 @@ def report_progress(run: Run, model: GPT, tokenizer: Tokenizer, corpus: TokensFo
 def sample_text(model: GPT, tokenizer: Tokenizer, corpus: TokensFolder, config: TrainConfig) -> tuple[dict, str]:
     """What the model writes by now: figures for metrics.jsonl, and a text to show."""
     if language := corpus.meta.get("world"):  # the corpus is our own toy world, which can be judged
-        tell, count = (sample_stories_plainly, 10) if config.plain else (sample_stories, 200)
-        quality = judge_stories(tell(model, tokenizer, count, 0.5, config.seed), language)
+        write, count = (sample_stories_plainly, 10) if config.plain else (sample_stories, 200)
+        quality = judge_stories(write(model, tokenizer, count, 0.5, config.seed), language)
         return quality._asdict(), f"{quality.story}\n[{quality.verdict}]\n{describe_quality(quality, count)}"
     go_on = generate if config.plain else generate_with_cache
     opening = [tokenizer.end_of_text] if tokenizer.add_bos_token else tokenizer.encode("\n")

@@ -1,7 +1,7 @@
-"""Programs that are timed side by side.
+"""Programs that are timed in turns.
 
-Each has a process of its own, so that what it does to it (ours keeps freed memory) does not help the others. They take
-turns, so that whatever else the machine does disturbs all of them.
+Each has its own process, so that its process settings (ours keeps freed memory) do not help the others. They
+take turns, so that other load on the machine slows all of them.
 """
 
 import multiprocessing
@@ -19,7 +19,7 @@ from gpt.errors import UserError
 
 
 def serve(connection: Connection, build: Callable[..., Callable[[], None]], *settings) -> None:
-    """In the contender's process: take as many steps as asked for, and send back the seconds, until 0 are."""
+    """Loop in the contender's process: receive a number of steps, take them, send back the seconds. 0 ends it."""
     step = build(*settings)
     while steps := connection.recv():
         start = time.perf_counter()
@@ -29,8 +29,8 @@ def serve(connection: Connection, build: Callable[..., Callable[[], None]], *set
 
 
 def start(build: Callable[..., Callable[[], None]], *settings) -> tuple[Process, Connection]:
-    """A contender in a process of its own, and the line to it. build(*settings) returns a function: one step."""
-    os.environ.pop("THP_MEM_ALLOC_ENABLE", None)  # ours asks for large pages; the others would inherit that from here
+    """A contender in its own process, and the connection to it. build(*settings) returns a function: one step."""
+    os.environ.pop("THP_MEM_ALLOC_ENABLE", None)  # ours asks for large pages; the others would inherit this
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, build, *settings), daemon=True)
     process.start()
@@ -39,9 +39,9 @@ def start(build: Callable[..., Callable[[], None]], *settings) -> tuple[Process,
 
 
 def measure(contenders: dict[str, tuple[Process, Connection]], rounds: int, steps: int) -> dict[str, float]:
-    """Median seconds of a step, the contenders taking turns of `steps` steps after one that does not count.
+    """Median seconds of a step. The contenders take turns of `steps` steps; the first turn does not count.
 
-    Raises UserError if one of them ends before.
+    Raises UserError if one of them ends early.
     """
     seconds = {name: [] for name in contenders}
     for turn in range(rounds + 1):
@@ -50,7 +50,7 @@ def measure(contenders: dict[str, tuple[Process, Connection]], rounds: int, step
                 contender.send(steps)
                 took = contender.recv()
             except (EOFError, ConnectionError):
-                raise UserError(f"the contender {name!r} ended early: its own error stands above") from None
+                raise UserError(f"the contender {name!r} ended early: see its error above") from None
             if turn:
                 seconds[name].append(took / steps)
     for process, contender in contenders.values():
@@ -60,7 +60,7 @@ def measure(contenders: dict[str, tuple[Process, Connection]], rounds: int, step
 
 
 def update(optimizers: list[Optimizer]) -> None:
-    """What ends every contender's step: gradients shortened to 1, the weights moved, the gradients forgotten."""
+    """The end of every contender's step: clip the gradients to norm 1, update the weights, reset the gradients."""
     weights = [weight for optimizer in optimizers for group in optimizer.param_groups for weight in group["params"]]
     torch.nn.utils.clip_grad_norm_(weights, 1.0)
     for optimizer in optimizers:

@@ -1,12 +1,12 @@
-"""How many tokens a second: this project and `transformers.generate`, side by side on identical weights.
+"""Tokens per second: this project and `transformers.generate` with identical weights.
 
     python -m benchmarks.decode
     python -m benchmarks.decode --threads 1 --rounds 9 --models small
 
-The contenders take turns, so that whatever else the machine does disturbs all of them; the table gives medians. The
-memory's read bandwidth is measured in the same turns: every weight is read once for a token, so bandwidth divided
-by the size of the weights is a speed that no program can exceed (where the weights do not fit the CPU's cache).
-Greedy decoding of one sequence. The weights are random; the two texts are checked to be the same.
+The contenders take turns, so that other load on the machine slows all of them; the table gives medians. The memory's
+read bandwidth is measured in the same turns: every weight is read once per token, so bandwidth divided by the size of
+the weights is an upper bound on the speed (if the weights do not fit in the CPU's cache). One sequence is decoded
+greedily. The weights are random; the script checks that the two texts are the same.
 """
 
 import copy
@@ -39,11 +39,11 @@ PROMPT = [1, 2, 3, 4, 5, 6, 7, 8]
 @dataclass(frozen=True)
 class DecodeConfig:
     models: tuple[Literal["small", "medium", "gpt2"], ...] = ("small", "medium", "gpt2")
-    """which nets"""
+    """models to measure"""
     rounds: int = 7
-    """turns of each contender; the median counts"""
+    """turns of each contender; the table gives medians"""
     threads: int | None = None
-    """CPU threads; by default one for each core, and here as sample.py chooses"""
+    """CPU threads; by default one per core, and for this project as sample.py chooses"""
 
 
 def hf_twin(model: GPT) -> GPT2LMHeadModel:
@@ -51,7 +51,7 @@ def hf_twin(model: GPT) -> GPT2LMHeadModel:
     twin = GPT2LMHeadModel(GPT2Config(**config_to_hf(model.config, end_of_text=0)))
     twin.load_state_dict(weights_to_hf(model.state_dict(), model.config), strict=False)
     twin.tie_weights()
-    twin.generation_config.eos_token_id = None  # random weights may say it: go on
+    twin.generation_config.eos_token_id = None  # random weights may generate it: continue
     return twin.eval()
 
 
@@ -71,7 +71,7 @@ def timed(run: Callable[[], object]) -> float:
 
 
 def size(model: GPT) -> int:
-    """Bytes of weights read for a token: all but the positions; the tied matrix once, for the head."""
+    """Bytes of weights read per token: all except the positions; the tied matrix once, for the head."""
     tensors = {t.data_ptr(): t for t in (*model.parameters(), *model.buffers())}
     return sum(t.numel() * t.element_size() for t in tensors.values()) - model.transformer.wpe.weight.numel() * 4
 
@@ -108,10 +108,10 @@ def main() -> None:
             for key, run in contenders.items():
                 seconds[key].append(timed(run))
         median = {key: statistics.median(times) for key, times in seconds.items()}
-        bandwidth = 4 * block.numel() * block.element_size() / median["read"]  # bytes a second
+        bandwidth = 4 * block.numel() * block.element_size() / median["read"]  # bytes per second
         for key, label, which in (("ours", title, model), ("int8", f"{title}, int8", quantized)):
             allowed = bandwidth / size(which)
-            big = size(which) > 100 * 2**20  # smaller ones stay in a cache, where this bound says nothing
+            big = size(which) > 100 * 2**20  # smaller ones stay in a cache, where this bound does not hold
             bound = f"{allowed:,.0f} | {n / median[key] / allowed:.0%}" if big else "– | –"
             speeds = f"{n / median[key]:,.0f} | {n / median['theirs']:,.0f} | {median['theirs'] / median[key]:.2f}"
             print(f"| {label} | {speeds} | {bound} | {bandwidth / 1e9:.1f} GB/s |", flush=True)

@@ -1,13 +1,13 @@
-"""How many labelled texts a second: this project and `transformers`, fine-tuning the same net on the same texts.
+"""Labelled texts per second: this project and `transformers` fine-tune the same model on the same texts.
 
     python -m benchmarks.finetune --data data/reviews
     python -m benchmarks.finetune --data my_reviews.csv --rounds 9
 
-Theirs is GPT2ForSequenceClassification as its guides train it: float32, AdamW, texts in random order, each batch padded
-on the right to its longest. Ours is what finetune.py does: texts of like length share a batch, the precision is what
-this machine is fast at, the optimizers its own. The nets have the same shape, weights, batch size and clipping; without
-dropout they give the same answers, which is checked. The contenders take turns, each in a process of its own; the table
-gives medians. The last row reads texts without training.
+Theirs is GPT2ForSequenceClassification, trained as in its guides: float32, AdamW, texts in random order, each batch
+padded on the right to its longest text. Ours is what finetune.py does: texts of similar length share a batch, the
+precision is the fastest on this machine, the optimizers are our own. Shape, weights, batch size and clipping are the
+same; the script checks that both models give the same answers without dropout. The contenders take turns, each in its
+own process; the table gives medians. The last row reads texts without training.
 """
 
 import itertools
@@ -37,7 +37,7 @@ from gpt.running.command_line import parse_flags, run_main
 from gpt.running.device import pick_machine
 from gpt.tokenizer import Tokenizer
 
-PADDING = 0  # a byte that no text holds
+PADDING = 0  # a byte that no text contains
 
 
 @dataclass(frozen=True)
@@ -45,24 +45,24 @@ class BenchmarkConfig:
     data: Path = Path("data/reviews")
     """labelled texts, as finetune.py takes them"""
     vocab_size: int = 2048
-    """of the tokenizer, which is trained on the texts"""
+    """vocabulary size of the tokenizer, which is trained on the texts"""
     rounds: int = 7
-    """turns of each contender; the median counts"""
+    """turns of each contender; the table gives medians"""
     batches: int = 40
     """batches of 32 in each turn"""
     threads: int | None = None
-    """CPU threads; by default one for each core"""
+    """CPU threads; by default one per core"""
 
 
 def new_net(task: Task, vocab_size: int) -> GPTClassifier:
-    """The net that both begin with: 4 layers, 128 wide."""
+    """The model that both start from: 4 layers, 128 wide."""
     torch.manual_seed(0)
     return GPTClassifier(GPTConfig(vocab_size, 256, 4, 4, 128, dropout=0.1), task.labels)
 
 
 def to_transformers(model: GPTClassifier) -> torch.nn.Module:
-    """The same net, weights included, as `transformers` has it."""
-    from transformers import GPT2Config, GPT2ForSequenceClassification  # here, because our process shall not hold it
+    """The same model, including its weights, in `transformers`."""
+    from transformers import GPT2Config, GPT2ForSequenceClassification  # here, so that our process does not load it
 
     hf = config_to_hf(model.config, end_of_text=0) | {"num_labels": len(model.labels), "pad_token_id": PADDING}
     theirs = GPT2ForSequenceClassification(GPT2Config(**hf))
@@ -71,7 +71,7 @@ def to_transformers(model: GPTClassifier) -> torch.nn.Module:
 
 
 def ours(task: Task, vocab_size: int, config: FinetuneConfig, training: bool) -> Callable[[], None]:
-    """A step of finetune.py's loop, or of its reading."""
+    """A training step of finetune.py, or a step that only reads."""
     set_threads(config)
     machine, texts, targets = pick_machine("cpu", config.precision), task.tokens["train"], task.targets["train"]
     model = new_net(task, vocab_size).train(training)
@@ -116,7 +116,7 @@ def theirs(task: Task, vocab_size: int, config: FinetuneConfig, training: bool) 
 
 
 def in_random_order(number: int, batch_size: int) -> Iterator[np.ndarray]:
-    """Batches of indices, without end."""
+    """Endless batches of indices."""
     order = np.random.default_rng(0).permutation(number)
     for step in itertools.count():
         yield np.take(order, range(step * batch_size, (step + 1) * batch_size), mode="wrap")
@@ -136,7 +136,7 @@ def set_threads(config: FinetuneConfig) -> None:
 
 @torch.inference_mode()
 def check(task: Task, vocab_size: int) -> None:
-    """Both programs must be training the same net."""
+    """Check that both programs train the same model."""
     model, texts = new_net(task, vocab_size).eval(), task.tokens["train"][:32]
     difference = (model(*pad(texts)) - their_logits(to_transformers(model).eval(), texts)).abs().max().item()
     assert difference < 1e-4, f"the two programs disagree by {difference}"
@@ -148,7 +148,7 @@ def main() -> None:
     set_threads(settings)
     texts = [example.text for example in read_splits(config.data, 0)["train"]]
     tokenizer = Tokenizer.train(texts, config.vocab_size, train_bpe_with_heap)
-    tokenizer.add_bos_token = True  # as finetune.py sees to it
+    tokenizer.add_bos_token = True  # as in finetune.py
     task = load_task(config.data, False, None, 0, tokenizer, 256)
     check(task, config.vocab_size)
 

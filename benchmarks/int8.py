@@ -1,4 +1,4 @@
-"""What int8 weights cost and save: memory, and perplexity on a whole validation split.
+"""The effect of int8 weights on memory, and on perplexity on a whole validation split.
 
 python -m benchmarks.int8 --model out/tiny --data data/stories-2048
 """
@@ -22,7 +22,7 @@ from gpt.running.device import pick_machine
 from gpt.running.processes import Processes
 from gpt.running.validation import validation_loss
 
-BATCH_SIZE = 32  # windows at a time
+BATCH_SIZE = 32  # windows per batch
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Int8Config:
 
 
 def megabytes(model: GPT) -> float:
-    """All tensors of a model, shared ones counted once."""
+    """The size of all tensors of a model; shared ones count once."""
     tensors = {t.data_ptr(): t for t in (*model.parameters(), *model.buffers())}
     return sum(t.numel() * t.element_size() for t in tensors.values()) / 1e6
 

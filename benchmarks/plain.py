@@ -1,11 +1,11 @@
-"""What each fast twin is worth: the plain code of gpt/*.py beside its twin in gpt/fast, on the same input.
+"""The speed-up of each fast twin: the plain code of gpt/*.py and its twin in gpt/fast on the same input.
 
     python -m benchmarks.plain
     python -m benchmarks.plain --rounds 3 --tiny-steps 0      # without the two whole runs of `tiny`
 
-Plain and fast take turns in one process; the table gives medians. The shapes are those of `train.py tiny`, forward and
-backward together where there are gradients. The last row is `train.py tiny` as a whole, a process of its own each, in
-float32 so that both compute the same: it also shows what no other row can, freed memory that is kept.
+Plain and fast take turns in one process; the table gives medians. The shapes are those of `train.py tiny`; code with
+gradients is timed forward and backward together. The last row is `train.py tiny` as a whole, each run in its own
+process, in float32 so that both compute the same. Only this row shows the effect of keeping freed memory.
 """
 
 import copy
@@ -50,7 +50,7 @@ CPU = torch.device("cpu")
 @dataclass(frozen=True)
 class PlainConfig:
     rounds: int = 7
-    """turns of each; the median counts"""
+    """turns of each; the table gives medians"""
     tiny_steps: int = 700
     """length of the whole runs of `tiny`; 0 leaves them out"""
 
@@ -75,7 +75,7 @@ def layer_pair(plain: nn.Module, kind: type, width: int, dtype: torch.dtype = to
 
 
 def optimizer_pair(plain: type, fast: type, **settings) -> Pair:
-    """A step on all the matrices in the blocks of `tiny`."""
+    """A step on all matrices in the blocks of `tiny`."""
     pair = []
     for kind in (plain, fast):
         weights = [weight for weight in GPT(SHAPE).transformer.h.parameters() if weight.ndim == 2]  # type: ignore
@@ -86,7 +86,7 @@ def optimizer_pair(plain: type, fast: type, **settings) -> Pair:
 
 
 def step_pair(dtype: torch.dtype) -> Pair:
-    """Forward and backward of the whole net on one batch of `tiny`."""
+    """Forward and backward of the whole model on one batch of `tiny`."""
     plain = GPT(SHAPE)
     fast = copy.deepcopy(plain)
     speed_up(fast, CPU, dtype)
@@ -113,7 +113,7 @@ def generate_pair(n: int) -> Pair:
 
 
 def many_texts_pair(rows: int, n: int) -> Pair:
-    """Many texts one after the other, each with a cache, or side by side."""
+    """Many texts, one after the other with a cache each, or in one batch."""
     model = GPT(SHAPE).eval()
 
     def one_by_one() -> None:
@@ -150,7 +150,7 @@ def bpe_pairs() -> tuple[Pair, Pair]:
 
 
 def measure_pair(pair: Pair, rounds: int) -> tuple[float, float]:
-    """Median milliseconds of each, in turns after one that does not count. Quick ones are repeated within a turn."""
+    """Median milliseconds of each. They take turns; the first does not count. Quick ones are repeated within a turn."""
     repeats = []
     for run in pair:
         run()
@@ -168,7 +168,7 @@ def measure_pair(pair: Pair, rounds: int) -> tuple[float, float]:
 
 
 def run_tiny(steps: int, *flags: str) -> tuple[float, float]:
-    """`train.py tiny` as a process: milliseconds in all, and the validation loss at the end."""
+    """Run `train.py tiny` as a process -> (total milliseconds, final validation loss)."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "train.py", "tiny", "--out", f"{folder}/run", "--max-steps", str(steps)]
         start = time.perf_counter()
@@ -209,7 +209,7 @@ def main() -> None:
         rows.append([name, f"{plain:,.3f}", f"{fast:,.3f}", f"{plain / fast:.2f}"])
         print(" ".join(rows[-1]), flush=True)
     if config.tiny_steps:
-        run_tiny(1)  # the corpus, if it is not there yet
+        run_tiny(1)  # makes the corpus, if it does not exist yet
         (plain, plain_loss), (fast, fast_loss) = run_tiny(config.tiny_steps, "--plain"), run_tiny(config.tiny_steps)
         name = f"train.py tiny, {config.tiny_steps} steps ({plain_loss:.4f} and {fast_loss:.4f} nats/token)"
         rows.append([name, f"{plain:,.0f}", f"{fast:,.0f}", f"{plain / fast:.2f}"])

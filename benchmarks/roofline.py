@@ -1,4 +1,4 @@
-"""How fast this machine multiplies matrices: a speed of training that no program can exceed; and tables."""
+"""How fast this machine multiplies matrices, which is an upper bound on training speed; and Markdown tables."""
 
 import time
 
@@ -6,7 +6,7 @@ import torch
 
 
 def matrix_rate(rows: int, width: int, dtype: torch.dtype, device: torch.device, seconds: float = 0.3) -> float:
-    """Operations a second of (rows, width) @ (width, 4 width), the largest product of a block, the best of many."""
+    """Operations per second of (rows, width) @ (width, 4 width), the largest product of a block: the best of many."""
     a = torch.randn(rows, width, device=device, dtype=dtype)
     b = torch.randn(width, 4 * width, device=device, dtype=dtype)
     best, end = float("inf"), time.perf_counter() + seconds
@@ -21,6 +21,6 @@ def matrix_rate(rows: int, width: int, dtype: torch.dtype, device: torch.device,
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table; all columns but the first are numbers and stand to the right."""
+    """A Markdown table; all columns except the first are right-aligned."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

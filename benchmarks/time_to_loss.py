@@ -1,12 +1,12 @@
-"""From starting Python to a given validation loss on tinyshakespeare's bytes: this project beside a plain recipe.
+"""Time from starting Python to a given validation loss on tinyshakespeare's bytes: this project and a plain recipe.
 
     python -m data.prepare tinyshakespeare.txt --out data/shakespeare-bytes --vocab-size 257
     python -m benchmarks.time_to_loss --data data/shakespeare-bytes
 
---data is a tokens folder made as above: its last tenth is the validation split. Ours is `train.py tiny` itself as a
-process of its own, with the settings in OURS: imports, training, the whole validation split, saving and drawing all
-count. The peer (Hugging Face's GPT-2 with AdamW, by nanoGPT's recipe for CPUs: 4 layers, 128 wide, 12 × 64, 2,000
-steps) is a process too. The last line is our median over the seeds.
+--data is a tokens folder made as above: its last tenth is the validation split. Ours is `train.py tiny` in its own
+process, with the settings in OURS: imports, training, the whole validation split, saving and plotting all count. The
+peer (Hugging Face's GPT-2 with AdamW, nanoGPT's recipe for CPUs: 4 layers, 128 wide, 12 × 64, 2,000 steps) is also a
+process. The last line is our median over the seeds.
 """
 
 import math
@@ -47,13 +47,13 @@ class TimeToLossConfig:
     data: Path
     """a tokens folder of bytes: python -m data.prepare tinyshakespeare.txt --out FOLDER --vocab-size 257"""
     target: float = 1.898
-    """nats per byte on the whole validation split; what nanoGPT's recipe reaches"""
+    """nats per byte on the whole validation split; nanoGPT's recipe reaches this"""
     seeds: int = 5
-    """how many runs of ours; the median counts"""
+    """number of our runs; the table gives the median"""
     peer: bool = True
     """also run the peer, once"""
     as_peer: bool = False
-    """be the peer: used by this script itself"""
+    """run as the peer: used by this script itself"""
 
 
 def run_ours(data: Path, seed: int) -> tuple[float, float]:
@@ -110,7 +110,7 @@ def main() -> None:
     if config.seeds < 1:
         raise UserError(f"--seeds is {config.seeds}: it must be at least 1")
     if TokensFolder(config.data).vocab_size != 257:
-        raise UserError(f"{config.data} is not of bytes: prepare it with --vocab-size 257")
+        raise UserError(f"{config.data} has no vocabulary of bytes: prepare it with --vocab-size 257")
     if config.as_peer:
         print(peer(config.data))
         return

@@ -1,13 +1,12 @@
-"""How many tokens a second a training step takes in: this project beside Hugging Face's GPT-2 with AdamW.
+"""Tokens per second in training: this project and Hugging Face's GPT-2 with AdamW.
 
     python -m benchmarks.train
     python -m benchmarks.train --models small --rounds 9
 
-The contenders take turns, each in a process of its own; the table gives medians. A step is all of it: forward,
-backward, clipping, and the optimizer (ours: Muon and AdamW, rotary positions, precision and kernels as train.py picks
-them). The roofline is the speed at which the step would run if it did nothing but its multiplications, at the rate
-this machine was just measured to reach at such a shape in our precision; "of it" is our share of that, on a GPU known
-as MFU.
+The contenders take turns, each in its own process; the table gives medians. A step is a forward pass, a backward pass,
+clipping, and the optimizer (ours: Muon and AdamW, rotary positions, precision and kernels as train.py chooses them).
+The roofline is the speed of a step that does only its matrix products, at the rate just measured on this machine for
+this shape and our precision. "of it" is our share of the roofline; on a GPU it is called MFU.
 """
 
 import dataclasses
@@ -41,15 +40,15 @@ MODELS = {
 @dataclass(frozen=True)
 class TrainSpeedConfig:
     models: tuple[Literal["small", "medium", "gpt2"], ...] = ("small", "medium", "gpt2")
-    """which nets; gpt2 only where there is a GPU"""
+    """models to measure; gpt2 needs a GPU"""
     rounds: int = 7
-    """turns of each contender; the median counts"""
+    """turns of each contender; the table gives medians"""
     device: str = "auto"
     """where to compute, as in train.py"""
 
 
 def batch(shape: GPTConfig, batch_size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Random windows and what follows each of their tokens: 2 × (batch_size, T)."""
+    """Random windows, and the next token at each position: 2 × (batch_size, T)."""
     torch.manual_seed(0)
     tokens = torch.randint(shape.vocab_size, (batch_size, shape.context_length + 1), device=device)
     return tokens[:, :-1], tokens[:, 1:]
@@ -58,7 +57,7 @@ def batch(shape: GPTConfig, batch_size: int, device: torch.device) -> tuple[Tens
 def take_step(
     machine: Machine, forward: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, optimizers: list[Optimizer]
 ) -> None:
-    """What both contenders do, and the loop of train.py."""
+    """One step of both contenders, as in the loop of train.py."""
     with machine.autocast():
         logits = forward(x)  # (B, T, V)
     loss = F.cross_entropy(logits.flatten(0, 1).float(), y.flatten())
@@ -79,7 +78,7 @@ def our_step(shape: GPTConfig, batch_size: int, device: str) -> Callable[[], Non
 
 
 def their_step(shape: GPTConfig, batch_size: int, device: str, dtype: torch.dtype) -> Callable[[], None]:
-    from transformers import GPT2Config, GPT2LMHeadModel  # here, because our process shall not hold it
+    from transformers import GPT2Config, GPT2LMHeadModel  # here, so that our process does not load it
 
     machine = Machine(torch.device(device), dtype, compile=False)
     x, y = batch(shape, batch_size, machine.device)

@@ -1,1 +1,1 @@
-"""From text to tokens: prepare.py. What it writes lands in folders beside it, which git ignores."""
+"""prepare.py turns text into tokens. It writes into folders beside it, which git ignores."""

@@ -1,4 +1,4 @@
-"""The files of a corpus: found, checked, and read as documents, in pieces that fit in memory."""
+"""Find and check the files of a corpus, and read them as documents, in pieces that fit in memory."""
 
 import codecs
 import hashlib
@@ -24,7 +24,7 @@ class Source:
     """A file of the corpus, read once from end to end."""
 
     path: Path
-    name: str  # as meta.json gives it: without the folders that only this machine has
+    name: str  # as in meta.json: without the folders that exist only on this machine
     bytes: int
     characters: int
     documents: int
@@ -32,8 +32,8 @@ class Source:
 
 
 def find_files(paths: tuple[Path, ...], suffixes: tuple[str, ...], out: Path) -> list[tuple[Path, str]]:
-    """Each file to read with the name to remember it by, in an order that is the same everywhere. What lies in `out`,
-    the folder to write, is not read: it may lie within a folder of texts, and holds a merges.txt the second time."""
+    """The files to read, each with its name for meta.json, in the same order on every machine. Files in `out`, the
+    output folder, are skipped: it may be inside a folder of texts, and it holds a merges.txt on the second run."""
     found = []
     endings = {suffix.lower() for suffix in suffixes}
     for path in paths:
@@ -55,7 +55,7 @@ def find_files(paths: tuple[Path, ...], suffixes: tuple[str, ...], out: Path) ->
 
 
 def scan(path: Path, name: str, bar: tqdm) -> Source:
-    """Read a file once: that it is UTF-8, how long it is, how many documents it holds, and its hash."""
+    """Read a file once: check that it is UTF-8, measure it, count its documents and hash it."""
     digest, decoder = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")()
     size = characters = 0
     with path.open("rb") as file:
@@ -80,8 +80,8 @@ def not_utf8(path: Path, offset: int) -> UserError:
 
 class Document(NamedTuple):
     pieces: Iterator[str]  # its text, in pieces that can be tokenized one by one
-    bits: float | None = None  # -log2 of its probability, where that is known
-    world: str | None = None  # the language of the toy world, where it comes from there
+    bits: float | None = None  # -log2 of its probability, if known
+    world: str | None = None  # its language, if it comes from the toy world
 
 
 def documents_of(path: Path) -> Iterator[Document]:
@@ -89,7 +89,7 @@ def documents_of(path: Path) -> Iterator[Document]:
     if path.suffix.lower() == ".csv":
         yield from (Document(iter([row["text"]])) for _, row in read_rows(path, ("text",)) if row["text"])
         return
-    with path.open(encoding="utf-8-sig", newline="") as file:  # "-sig" drops the mark some editors put first
+    with path.open(encoding="utf-8-sig", newline="") as file:  # "-sig" drops a byte order mark
         if path.suffix.lower() != ".jsonl":
             yield Document(pieces_of(file))
             return
@@ -109,7 +109,7 @@ def documents_of(path: Path) -> Iterator[Document]:
 
 
 def cut_documents_of(source: Source, share: float) -> Iterator[tuple[Document, Document]]:
-    """The documents of a file, each as two: its beginning, to be read first, and the last `share` of its characters."""
+    """Each document of a file as two: the beginning, to be read first, and the last `share` of its characters."""
     if not holds_rows(source.path):
         with source.path.open(encoding="utf-8-sig", newline="") as file:
             yield Document(pieces_of(file, int(source.characters * (1 - share)))), Document(pieces_of(file))
@@ -122,9 +122,9 @@ def cut_documents_of(source: Source, share: float) -> Iterator[tuple[Document, D
 
 
 def pieces_of(file: TextIO, characters: float = math.inf) -> Iterator[str]:
-    """The next `characters` of a file in pieces of about PIECE, cut so that tokenizing them one by one gives the
-    ids of the whole: before white space, where no word of the tokenizer's pattern goes on. (Where there is none
-    for 8 pieces, the cut falls where it falls.)"""
+    """The next `characters` of a file in pieces of about PIECE. Each cut is before white space, where no word of the
+    tokenizer's pattern continues, so tokenizing the pieces one by one gives the ids of the whole. (If 8 pieces
+    contain no such place, the cut is at their end.)"""
     rest = ""
     while text := file.read(int(min(PIECE, characters))):
         characters -= len(text)

@@ -1,12 +1,12 @@
-"""Any text to a tokens folder: train.bin and val.bin for training, a tokenizer, and meta.json about them.
+"""Turn text into a tokens folder: train.bin and val.bin for training, a tokenizer, and meta.json about them.
 
     python -m data.prepare book.txt --out data/book
     python -m data.prepare texts/ --out data/texts --vocab-size 4096
     python -m data.prepare other.txt --out data/other --tokenizer data/book
 
-A text file is one document; a .jsonl file holds one {"text": ...} a line, and may say with "bits" how probable each
-text is; of a .csv file, such as labelled examples, the column `text` is taken. Files are read in pieces, so a corpus
-may be larger than memory. The same files always give the same folder, byte for byte.
+A text file is one document. A .jsonl file holds one {"text": ...} per line; an optional "bits" is -log2 of the text's
+probability. In a .csv file, such as labelled examples, the column `text` is read. Files are read in pieces, so a
+corpus may be larger than memory. The same files always give the same folder, byte for byte.
 """
 
 import itertools
@@ -30,8 +30,8 @@ from gpt.files.tokenizer_files import load_tokenizer, save_tokenizer
 from gpt.running.command_line import parse_flags, run_main
 from gpt.tokenizer import Tokenizer
 
-BPE_SAMPLE = 16 << 20  # a tokenizer is trained on about so many bytes, taken evenly from a larger corpus
-SMALLEST_VALIDATION = 65  # tokens: a window of 64 and the one that follows
+BPE_SAMPLE = 16 << 20  # a tokenizer is trained on about this many bytes, sampled evenly from a larger corpus
+SMALLEST_VALIDATION = 65  # tokens: a window of 64 and the token after it
 OUR_FILES = {"train.bin", "val.bin", "vocab.json", "merges.txt", "meta.json"}
 
 
@@ -46,11 +46,11 @@ class PrepareConfig:
     tokenizer: Path | None = None
     """use the tokenizer in this folder (of tokens or of a model) instead of training one"""
     val_fraction: float = 0.1
-    """share kept for validation: whole documents where there are enough of them, else the end of each"""
+    """share for validation: whole documents if there are enough of them, else the end of each"""
     suffixes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SUFFIX ...")] = (".txt", ".md", ".jsonl")
-    """which files of a folder to take"""
+    """which files of a folder to read"""
     overwrite: bool = False
-    """replace a corpus of other texts in the folder to write"""
+    """replace a corpus of other texts in the output folder"""
 
 
 class SplitWriter:
@@ -59,7 +59,7 @@ class SplitWriter:
     def __init__(self, file: BinaryIO, tokenizer: Tokenizer, dtype: np.dtype, bar: tqdm):
         self.file, self.tokenizer, self.dtype, self.bar = file, tokenizer, dtype, bar
         self.tokens = self.bytes = self.documents = 0
-        self.bits: float | None = 0.0  # None as soon as one document's are not known
+        self.bits: float | None = 0.0  # None once the bits of one document are unknown
         self.worlds: set[str | None] = set()
 
     def add(self, document: Document) -> None:
@@ -80,9 +80,9 @@ class SplitWriter:
 
 
 def prepare(config: PrepareConfig) -> dict:
-    """Write the tokens folder `config.out`; returns what its meta.json says. See PrepareConfig.
+    """Write the tokens folder `config.out` and return the contents of its meta.json. See PrepareConfig.
 
-    Raises UserError where the corpus or the folder will not do; then nothing has been written.
+    Raises UserError if the corpus or the folder is not suitable. In that case nothing is written.
     """
     if not 0 < config.val_fraction <= 0.5:
         raise UserError(f"--val-fraction is {config.val_fraction}: it must be above 0 and at most 0.5")
@@ -99,7 +99,7 @@ def prepare(config: PrepareConfig) -> dict:
     stride = round(1 / config.val_fraction)  # every stride-th document is for validation
 
     def splits() -> Iterator[tuple[str, Document]]:
-        """Every document with the split it belongs to; where they are few, the end of each belongs to validation."""
+        """Each document with its split; if there are few documents, the end of each belongs to validation."""
         number = 0
         for source in sources:
             if total_documents < stride:
@@ -121,12 +121,12 @@ def prepare(config: PrepareConfig) -> dict:
         print(f"training a tokenizer of {config.vocab_size} tokens")
         tokenizer = Tokenizer.train(training_texts(), config.vocab_size, train_bpe_with_heap)
         if tokenizer.vocab_size < config.vocab_size:
-            print(f"no neighbours occur twice any more: the vocabulary has {tokenizer.vocab_size} tokens")
+            print(f"no pair of tokens occurs twice any more: the vocabulary has {tokenizer.vocab_size} tokens")
 
-    # All is written beside the folder's files first: a run that fails or is killed changes none of them.
+    # All files are first written to a temporary folder: a run that fails or is killed changes none of the old ones.
     is_new = not config.out.exists()
     config.out.mkdir(parents=True, exist_ok=True)
-    for left_over in config.out.glob(".prepare-*"):  # by a run that was killed
+    for left_over in config.out.glob(".prepare-*"):  # from a run that was killed
         shutil.rmtree(left_over, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=".prepare-", dir=config.out))
     try:
@@ -142,8 +142,8 @@ def prepare(config: PrepareConfig) -> dict:
                 (val if split == "val" else train).add(document)
         if val.tokens < SMALLEST_VALIDATION or train.tokens < SMALLEST_VALIDATION:
             raise UserError(
-                f"the corpus is too small: {train.tokens} tokens to train on and {val.tokens} to validate, "
-                f"but one window takes {SMALLEST_VALIDATION}; use more text"
+                f"the corpus is too small: {train.tokens} tokens for training and {val.tokens} for validation, "
+                f"but one window needs {SMALLEST_VALIDATION}; use more text"
             )
         meta = {
             "dtype": dtype.name,
@@ -154,7 +154,7 @@ def prepare(config: PrepareConfig) -> dict:
             "val_bytes": val.bytes,
             "train_documents": train.documents,
             "val_documents": val.documents,
-            # Known where we wrote the world that the texts tell of; nobody knows it for what people wrote.
+            # Known for texts of the toy world, unknown for texts by people.
             "entropy_bits_per_byte": None if val.bits is None else val.bits / val.bytes,
             "world": (train.worlds | val.worlds).pop() if len(train.worlds | val.worlds) == 1 else None,
             "sources": described,
@@ -164,7 +164,7 @@ def prepare(config: PrepareConfig) -> dict:
             json.dump(meta, file, indent=2, ensure_ascii=False)
         for name in sorted(OUR_FILES - {"meta.json"}):
             (temporary / name).replace(config.out / name)
-        (temporary / "meta.json").replace(config.out / "meta.json")  # last: it vouches for the rest
+        (temporary / "meta.json").replace(config.out / "meta.json")  # last: it shows that the rest is complete
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         if is_new and not any(config.out.iterdir()):
@@ -174,19 +174,19 @@ def prepare(config: PrepareConfig) -> dict:
 
 def check_output(out: Path) -> None:
     if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file: --out names a folder to write")
+        raise UserError(f"{out} is a file: --out must be a folder")
     if out.is_dir():
         foreign = sorted(p.name for p in out.iterdir() if p.name not in OUR_FILES and ".prepare-" not in p.name)
         if foreign:
-            raise UserError(f"{out} already holds something else ({foreign[0]}): give --out a folder of its own")
+            raise UserError(f"{out} already holds something else ({foreign[0]}): choose another --out")
 
 
 def check_corpus(out: Path, sources: list[dict]) -> None:
-    """Raises UserError where `out` holds a corpus of other texts: they may not be at hand any more."""
+    """Raises UserError if `out` holds a corpus of other texts: the user may no longer have them."""
     try:
         before = json.loads((out / "meta.json").read_text(encoding="utf-8"))["sources"]
         names = ", ".join(source["name"] for source in before[:3])
-    except (OSError, ValueError, KeyError, TypeError):  # none, or damaged: nobody can train on that
+    except (OSError, ValueError, KeyError, TypeError):  # missing or damaged: not a usable corpus
         return
     if before != sources:
         raise UserError(
@@ -195,7 +195,7 @@ def check_corpus(out: Path, sources: list[dict]) -> None:
 
 
 def progress(what: str, total_bytes: int) -> tqdm:
-    """A bar that shows itself where the work takes longer than half a second."""
+    """A progress bar that appears if the work takes longer than half a second."""
     return tqdm(total=total_bytes, desc=what, unit="B", unit_scale=True, delay=0.5)
 
 

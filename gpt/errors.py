@@ -1,5 +1,5 @@
-"""How this project says that something is wrong."""
+"""The one exception of this project."""
 
 
 class UserError(ValueError):
-    """Something the user can put right. Its message is one line: what is wrong, and what to do."""
+    """A mistake that the user can correct. Its message is one line: what is wrong, and what to do."""

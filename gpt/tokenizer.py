@@ -138,7 +138,7 @@ class Tokenizer:
         return cls([(left, right) for left, right in cuts if left in known and right in known])
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text. Whatever it says, it never gives the end-of-text token: that one is added on purpose."""
+        """Ids of a text. They never include the end-of-text token, even if the text spells it out."""
         return self.encoding.encode_ordinary(text)
 
     def encode_document(self, text: str) -> list[int]:

@@ -1,10 +1,13 @@
 """The benchmarks' own parts, without measuring anything."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from benchmarks import train as speed
 from benchmarks.contenders import measure, start
@@ -21,19 +24,25 @@ def test_the_matrix_rate_is_a_plausible_one():
     assert 1e7 < matrix_rate(64, 32, torch.float32, torch.device("cpu"), seconds=0.02) < 1e16
 
 
-def build_counter(log):
+def build_counter(log, name):
+    """A contender that, at each step, adds its name and its process to a log that all share."""
+
     def step():
         with log.open("a", encoding="utf-8") as file:
-            file.write(log.name)
+            file.write(f"{name} {os.getpid()}\n")
 
     return step
 
 
 def test_contenders_take_turns_in_processes_of_their_own(tmp_path):
-    contenders = {name: start(build_counter, tmp_path / name) for name in "ab"}
+    contenders = {name: start(build_counter, tmp_path / "log", name) for name in "ab"}
     seconds = measure(contenders, rounds=2, steps=3)
-    assert [(tmp_path / name).read_text(encoding="utf-8") for name in "ab"] == ["a" * 9, "b" * 9]
-    assert all(value > 0 for value in seconds.values())
+    lines = [line.split() for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
+    assert "".join(name for name, _ in lines) == "aaabbb" * 3  # a turn that does not count, then two rounds
+    processes = {name: {int(process) for other, process in lines if other == name} for name in "ab"}
+    assert all(len(own) == 1 for own in processes.values())
+    assert len(processes["a"] | processes["b"] | {os.getpid()}) == 3
+    assert seconds.keys() == {"a", "b"} and all(value > 0 for value in seconds.values())
 
 
 def build_nothing():
@@ -41,7 +50,7 @@ def build_nothing():
 
 
 def test_a_contender_that_fails_ends_the_benchmark_in_one_line(tmp_path):
-    contenders = {"good": start(build_counter, tmp_path / "a"), "bad": start(build_nothing)}
+    contenders = {"good": start(build_counter, tmp_path / "log", "good"), "bad": start(build_nothing)}
     with pytest.raises(UserError, match="the contender 'bad' ended early"):
         measure(contenders, rounds=2, steps=1)
 
@@ -52,10 +61,37 @@ def test_the_model_timed_for_its_loss_is_no_larger_than_its_peers():
     assert GPT(SHAPE).num_params() <= 850_000
 
 
-def test_both_contenders_take_a_training_step():
+def model_within(step):
+    """The model that a contender trains: the outermost module that its step calls, and so the first."""
+    called = []
+    with register_module_forward_pre_hook(lambda module, _: called.append(module)):
+        step()
+    return called[0]
+
+
+@torch.no_grad()
+def loss_on_its_batch(model, shape, batch_size):
+    x, y = speed.batch(shape, batch_size, torch.device("cpu"))
+    answer = model.eval()(x)
+    model.train()
+    logits = answer if isinstance(answer, torch.Tensor) else answer.logits  # transformers wraps them
+    return F.cross_entropy(logits.flatten(0, 1), y.flatten()).item()
+
+
+@pytest.mark.parametrize("contender", ["ours", "theirs"])
+def test_steps_of_both_contenders_move_every_weight_and_lower_the_loss(contender):
     shape = GPTConfig(20, 8, 1, 2, 16)
-    speed.our_step(shape, 2, "cpu")()
-    speed.their_step(shape, 2, "cpu", torch.float32)()
+    ours = contender == "ours"
+    step = speed.our_step(shape, 2, "cpu") if ours else speed.their_step(shape, 2, "cpu", torch.float32)
+    model = model_within(step)
+    assert type(model).__name__ == ("GPT" if ours else "GPT2LMHeadModel")
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    loss = loss_on_its_batch(model, shape, 2)
+    step()
+    assert not [name for name, weight in model.named_parameters() if torch.equal(weight, before[name])]
+    for _ in range(20):
+        step()
+    assert loss_on_its_batch(model, shape, 2) < loss - 0.2
 
 
 def test_a_folder_that_is_not_of_bytes_is_one_line(corpus):

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -186,9 +187,18 @@ def test_a_language_model_is_not_taken_for_a_classifier_nor_the_reverse(classifi
 
 def test_a_head_that_does_not_fit_is_refused(classifier, tokenizer, tmp_path):
     save_classifier(classifier, tokenizer, tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["score.weight"] = weights["score.weight"][:, :32].contiguous()
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=r"do not fit its config\.json: size mismatch for score\.weight"):
+        load_classifier(tmp_path)
+
+
+def test_a_config_that_does_not_fit_is_refused(classifier, tokenizer, tmp_path):
+    save_classifier(classifier, tokenizer, tmp_path)
     config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     key = "n_embd" if "n_embd" in config else "hidden_size"
     config |= {key: 32, **({"intermediate_size": 128} if key == "hidden_size" else {})}
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=r"do not fit its config\.json: size mismatch for transformer\.wte\.weight"):
         load_classifier(tmp_path)

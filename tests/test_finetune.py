@@ -308,6 +308,23 @@ def test_comparing_trains_from_random_weights_too_and_draws_the_curve(config):
     assert {"from_scratch", "from_scratch-20", "pretrained-20"} <= {path.name for path in config.out.iterdir()}
 
 
+def test_scores_that_do_not_exist_are_compared_as_such(config, tmp_path, capsys):
+    """Without a word in any text there is no TF-IDF; of one test example there is no R²."""
+    rows = "".join(f"{'!?'[i % 2] * 3},{'ab'[i % 2]}\n" for i in range(80))
+    (tmp_path / "signs.csv").write_text("text,label\n" + rows, encoding="utf-8")
+    signs = dataclasses.replace(config, data=tmp_path / "signs.csv", label_counts=(20,), min_steps=3)
+    compare_with_scratch(signs, finetune(signs), finetune)
+    assert (config.out / "labels.png").is_file()
+    rows = "".join(f"it was {'great ' * (i % 4)}{i},{i}\n" for i in range(12))
+    (tmp_path / "few.csv").write_text("text,label\n" + rows, encoding="utf-8")
+    few = dataclasses.replace(
+        config, task="regression", data=tmp_path / "few.csv", compare=True, min_steps=3, out=tmp_path / "few"
+    )
+    compare_with_scratch(few, finetune(few), finetune)
+    assert capsys.readouterr().out.count("n/a") == 2 + 3
+    assert json.loads((few.out / "report.json").read_text(encoding="utf-8"))["from_scratch"]["r2"] is None
+
+
 def test_from_scratch_takes_the_shape_of_the_model_and_none_of_its_weights(config, base, monkeypatch):
     seen = []
     monkeypatch.setattr(

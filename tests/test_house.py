@@ -43,9 +43,7 @@ def test_imports_run_one_way(path):
     for module in imports_of(path) & MODULES.keys():
         floor = floor_of(module)
         assert module.startswith("gpt"), f"{path} imports the script {module}"
-        assert FLOORS.index(floor) <= own, (
-            f"{module_name(path)} imports {module}, which is above it"
-        )
+        assert FLOORS.index(floor) <= own, f"{module_name(path)} imports {module}, which is above it"
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.parent != ROOT], ids=module_name)

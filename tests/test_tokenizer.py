@@ -176,8 +176,14 @@ def test_bytes_have_the_ids_that_gpt2_gives_them(trained):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("damage", ["no json", "hole", "merge", "missing"])
-def test_files_that_do_not_fit_each_other_are_refused(trained, tmp_path, damage):
+MISFIT = r"vocab\.json and merges\.txt in .* do not fit each other"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [("no json", MISFIT), ("hole", MISFIT), ("merge", MISFIT), ("missing", r"holds no merges\.txt")],
+)
+def test_files_that_do_not_fit_each_other_are_refused(trained, tmp_path, damage, message):
     save_tokenizer(trained, tmp_path)
     vocab = json.loads((tmp_path / "vocab.json").read_text(encoding="utf-8"))
     if damage == "no json":
@@ -189,5 +195,5 @@ def test_files_that_do_not_fit_each_other_are_refused(trained, tmp_path, damage)
         (tmp_path / "merges.txt").write_text("#version: 0.2\na b c\n", encoding="utf-8")
     else:
         (tmp_path / "merges.txt").unlink()
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=message):
         load_tokenizer(tmp_path)

@@ -10,11 +10,13 @@ import time
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.modules.module import register_module_forward_hook
 
+import train as train_script
 from data.prepare import PrepareConfig, prepare
 from gpt.dataset import Dataset
 from gpt.errors import UserError
-from gpt.files.checkpoint import load_model
+from gpt.files.checkpoint import load_model, load_resume
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.files.tokens_folder import TokensFolder
 from gpt.model import GPTConfig
@@ -132,16 +134,24 @@ def test_accumulating_parts_gives_the_gradient_of_the_whole_batch(config, tmp_pa
         assert row[key] == pytest.approx(other[key], abs=1e-4)
 
 
-def test_the_best_model_is_kept_when_later_ones_are_worse(config):
-    overfit = dataclasses.replace(config, max_steps=24, learning_rate=0.3, muon_learning_rate=0.5, grad_clip=100.0)
-    train(overfit)
-    rows = [row for row in read_metrics(config.out) if "val_loss" in row]
-    best = min(rows, key=lambda row: row["val_loss"])
+def test_the_best_model_is_kept_when_later_ones_are_worse(config, monkeypatch):
+    penalties, evaluated = [2, 1, 0, 9, 5], []  # what is added to each loss, and the weights at each evaluation
+
+    def with_penalty(model, *rest):
+        evaluated.append({name: weight.clone() for name, weight in model.state_dict().items()})
+        return validation_loss(model, *rest) + penalties[len(evaluated) - 1]
+
+    monkeypatch.setattr(train_script, "validation_loss", with_penalty)
+    train(dataclasses.replace(config, eval_every=4))
+    losses = [row["val_loss"] for row in read_metrics(config.out) if "val_loss" in row]
+    assert losses[0] > losses[1] > losses[2] and losses[3] > losses[4] > losses[2]
+    kept = load_model(config.out)
+    assert same(kept.state_dict(), evaluated[2])
+    assert load_resume(config.out / "resume.pt")["best"] == losses[2]
     dataset = TokensFolder(config.data).dataset(32, 8)
     machine = pick_machine("cpu", "float32")
     alone = Processes(rank=0, size=1, device=machine.device)
-    measured = validation_loss(load_model(config.out), dataset, machine, alone, rows=3)
-    assert measured == pytest.approx(best["val_loss"], abs=1e-3)
+    assert validation_loss(kept, dataset, machine, alone, rows=3) == pytest.approx(losses[2], abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -167,10 +177,23 @@ def test_a_second_run_does_not_overwrite_the_first_unasked(config):
 
 
 def test_bfloat16_trains_to_nearly_the_same_loss(config, tmp_path):
-    train(config)
-    train(dataclasses.replace(config, out=tmp_path / "bf16", precision="bfloat16"))
-    last = [read_metrics(folder)[-1]["val_loss"] for folder in (config.out, tmp_path / "bf16")]
+    def train_in(precision):
+        """The types of the products that are made while training in this precision."""
+        products = set()
+
+        def note(layer, _, y):
+            if isinstance(layer, torch.nn.Linear) and layer.training:
+                products.add(y.dtype)
+
+        with register_module_forward_hook(note):
+            train(dataclasses.replace(config, out=tmp_path / precision, precision=precision))
+        return products
+
+    assert train_in("float32") == {torch.float32}
+    assert train_in("bfloat16") == {torch.bfloat16}
+    last = [read_metrics(tmp_path / precision)[-1]["val_loss"] for precision in ("float32", "bfloat16")]
     assert last[0] == pytest.approx(last[1], abs=0.1)
+    assert not same(weights(tmp_path / "float32"), weights(tmp_path / "bfloat16"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to whole process groups only")

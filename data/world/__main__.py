@@ -21,19 +21,19 @@ class Stories:
     """Short stories for pretraining, with their exact probability."""
 
     out: Path
-    """a .jsonl file, or a folder to write stories.jsonl in; the sum of the bits goes beside it"""
+    """a .jsonl file, or a folder to write stories.jsonl in; the sum of the bits is written beside it"""
     count: int | None = None
-    """stop after so many stories"""
+    """stop after this many stories"""
     megabytes: float | None = None
-    """or when there are so many million bytes of text (10 if neither is given)"""
+    """or after this many million bytes of text (10 if neither is given)"""
     seed: int = 1
-    """another seed makes other stories"""
+    """another seed gives other stories"""
     start: int = 0
-    """number of the first story: sets that must not share stories start far apart"""
+    """number of the first story: sets that must not overlap start far apart"""
     language: Literal["en", "zh"] = "en"
-    """English or Chinese: the same events either way"""
+    """English or Chinese: the events are the same"""
     overwrite: bool = False
-    """replace a file that is there"""
+    """replace an existing file"""
 
     def run(self) -> None:
         if self.count is not None and self.megabytes is not None:
@@ -54,7 +54,7 @@ class Stories:
         )
         print(
             f"{file}: {total['documents']:,} stories, {total['bytes']:,} bytes, "
-            f"{total['bits_per_byte']:.4f} bits per byte is the floor"
+            f"entropy {total['bits_per_byte']:.4f} bits per byte"
         )
 
 
@@ -63,24 +63,24 @@ class Reviews:
     """Reviews of films, meals, toys and places for fine-tuning, labelled negative, neutral or positive."""
 
     out: Path
-    """the folder to write train.csv, val.csv and test.csv in"""
+    """the folder for train.csv, val.csv and test.csv"""
     count: int = 10_000
-    """reviews in all: eight tenths to train on, one to validate, one to test"""
+    """number of reviews: eight tenths for training, one for validation, one for testing"""
     difficulty: Literal["easy", "hard"] = "hard"
-    """easy: the words give the label away; hard: only the sense does"""
+    """easy: the words show the label; hard: only the meaning of the sentences does"""
     seed: int = 1
-    """another seed makes other reviews"""
+    """another seed gives other reviews"""
     language: Literal["en", "zh"] = "en"
     """English or Chinese"""
     overwrite: bool = False
-    """replace files that are there"""
+    """replace existing files"""
 
     def run(self) -> None:
         if self.count < 30:
-            raise UserError(f"--count is {self.count}: three splits of three labels take at least 30")
+            raise UserError(f"--count is {self.count}: three splits of three labels need at least 30")
         for split in ("train", "val", "test"):
             if (self.out / f"{split}.csv").exists() and not self.overwrite:
-                raise UserError(f"{self.out / split}.csv exists already: choose another --out, or --overwrite it")
+                raise UserError(f"{self.out / split}.csv already exists: choose another --out or use --overwrite")
         sizes = write_reviews(self.out, self.count, self.difficulty, self.seed, self.language)
         print(f"{self.out}: " + ", ".join(f"{split}.csv {size:,}" for split, size in sizes.items()))
 

@@ -1,4 +1,4 @@
-"""More that can happen: things are broken and mended, wanted by two, given to a friend in need, and fetched."""
+"""More events: things are broken and mended, wanted by two, given to a friend in need, and fetched."""
 
 from data.world import people, places, things
 from data.world.draws import (

@@ -1,4 +1,4 @@
-"""The register of events, and what each can draw from when a story is made."""
+"""The registry of events, and the options that each draws from when a story is made."""
 
 import inspect
 
@@ -25,14 +25,14 @@ ANY_NAME, GIRLS, BOYS = list(people.NAMES), list(people.GIRLS), list(people.BOYS
 
 
 def new_name(world, *chosen):
-    """A girl's for a boy's friend and the other way round: then "she" and "he" tell the two apart."""
+    """A girl's name for a boy's friend, and a boy's for a girl's: then "she" and "he" are unambiguous."""
     if "hero" not in world.roles:
         return ANY_NAME
     return BOYS if GENDER[world.roles["hero"]] == "she" else GIRLS
 
 
 def species_for(world, *chosen):
-    """Half of all characters are children, half are animals. The name comes just before."""
+    """Half of all characters are children, half are animals. The argument before is the name."""
     child = "girl" if GENDER[chosen[-1]] == "she" else "boy"
     return [child, *people.ANIMALS], [len(people.ANIMALS)] + [1] * len(people.ANIMALS)
 
@@ -46,13 +46,13 @@ def adjective_for(world, *chosen):
 
 
 def spot_of(world, who, noun, *chosen):
-    """Where the thing is; where it may be, if nobody knows yet."""
+    """Where the thing is or, if nobody knows yet, where it may be."""
     thing = world.things[noun]
     return [thing.where] if thing.where else spots_left(world, who, noun)
 
 
 def spots_left(world, who, noun, *chosen):
-    """The spots where the thing is not, as far as anyone has told."""
+    """The spots that nobody has searched, without the one where the thing is."""
     thing = world.things[noun]
     return [spot for spot in places.SPOTS if spot not in thing.not_there and spot != thing.where]
 

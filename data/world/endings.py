@@ -1,4 +1,4 @@
-"""How a story can end: a last sentence, and perhaps a question whose answer follows from what was told."""
+"""How a story can end: a last sentence, and perhaps a question whose answer follows from the story."""
 
 from data.world import places
 from data.world.draws import anything, event, fact

@@ -1,9 +1,9 @@
-"""The entropy of the world, worked out rather than sampled: how many bits a story holds on average.
+"""The exact entropy of the world, not an estimate from samples: how many bits a story holds on average.
 
-The generator is a process that goes from state to state. The entropy of what is still to come in a state is, for
-each choice that can be made there, -log2 of its probability and the entropy of the state it leads to, averaged
-(the chain rule). Whether a kite or a boat is lost makes no difference to what is still to come, so options that
-are alike in that way are followed once, and states that are alike are worked out once: a few thousand in all.
+The generator moves from state to state. In a state, the entropy of the rest of the story is an average over the
+possible choices: -log2 of the choice's probability plus the entropy of the next state (the chain rule). The story goes
+on in the same way after a lost kite as after a lost boat, so equivalent options are followed once, and the entropy of
+equivalent states is computed once: a few thousand states in all.
 """
 
 import copy
@@ -20,12 +20,12 @@ from data.world.things import KIND_OF
 
 
 def story_entropy(language="en"):
-    """Bits in the average story: the expectation of `Story.bits`, exactly but for rounding."""
+    """Bits in the average story: the expectation of `Story.bits`, exact except for rounding."""
     return entropy_from(World(), "begin", LANGUAGES[language], {})
 
 
 def entropy_from(world, point, language, known):
-    """Bits still to come."""
+    """The entropy of the rest of the story."""
     key = (point, likeness(world))
     if key not in known:
         steps, weights = next_steps(world, point)
@@ -44,7 +44,7 @@ def after_step(world, step, language, known):
 
 
 def after_draws(world, event, arguments, draws, then, language, known):
-    """Bits of the draws that are left, of telling the event, and of all that follows."""
+    """The entropy of the remaining draws, of telling the event, and of the rest of the story."""
     if not draws:
         world = copy.deepcopy(world)
         happen(world, event, arguments)
@@ -65,15 +65,15 @@ def after_draws(world, event, arguments, draws, then, language, known):
 
 
 def option_likeness(option):
-    """Options with the same answer lead to states with the same future, as far as entropy goes."""
+    """Options with the same return value lead to states with the same entropy."""
     if option in KIND_OF:
         return KIND_OF[option]
     return GENDER.get(option)
 
 
 def likeness(world):
-    """Worlds with the same answer have the same future: people by their roles, things by their kinds, no words.
-    (Women and men are equally many, so all that matters is who has the gender of the hero.)"""
+    """Worlds with the same return value have the same entropy. People appear by role, things by kind, words not at all.
+    (There are as many women as men, so only who has the hero's gender matters.)"""
     role_of = {name: role for role, name in world.roles.items()}
 
     def plain(value):
@@ -110,7 +110,7 @@ def likeness(world):
 
 
 def telling_entropy(world, language, event, arguments):
-    """Bits in the choice of the sentence form and of how each person and thing in it is called."""
+    """The entropy of choosing the sentence form, and how to refer to each person and thing in it."""
     named = dict(zip(EVENTS[event][1], arguments, strict=True))
     forms = language.forms_for(event, named)
     counter = Entropies()
@@ -120,7 +120,7 @@ def telling_entropy(world, language, event, arguments):
 
 
 class Entropies:
-    """In the place of a chooser: takes the first option, and adds up the entropies of the choices offered."""
+    """A chooser that takes the first option and adds up the entropies of the choices."""
 
     def __init__(self):
         self.bits = 0.0

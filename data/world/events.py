@@ -1,9 +1,9 @@
-"""What can happen. Each event is one function: what must be true before it, then what it changes.
+"""What can happen. Each event is one function: it checks what must be true before, then it changes the world.
 
-An event is named by its function; the arguments' names say what they are (`who` and `to` are people, `thing` is a
-thing, all the rest are words). `@event(draw, ...)` says from which options the last arguments are
-drawn when a story is made: a list (all equally likely), or a list and whole-number weights. When a story is
-judged nothing is drawn: the same functions object, by raising `Contradiction`.
+An event has the name of its function. The arguments' names give their types (`who` and `to` are people, `thing` is a
+thing, all others are words). `@event(draw, ...)` gives the options from which the last arguments are drawn when a
+story is made: a list (all equally likely), or a list and integer weights. When a story is judged, nothing is drawn;
+the same functions raise `Contradiction` if the event is impossible.
 """
 
 from data.world import people, places
@@ -101,7 +101,7 @@ def feel(world, who, feeling):
 
 @event(spots_left)
 def search(world, who, thing, spot):
-    """In vain."""
+    """Look in a spot and not find the thing."""
     world.here(who)
     lost = world.not_held(thing, who)
     if lost.where == spot:
@@ -115,7 +115,7 @@ def search(world, who, thing, spot):
 
 @event(fact("left at"))
 def look_first(world, who, thing, spot):
-    """Back again, and in vain, where they believe it is. (A false belief: they were away when it was moved.)"""
+    """Come back and look where the thing was left. (A false belief: `who` was away when it was moved.)"""
     come_back(world, who)
     search(world, who, thing, spot)
     if world.facts.get("left at") != spot:

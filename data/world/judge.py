@@ -1,8 +1,8 @@
-"""Reads a story and says whether it is one: every sentence known, nothing in it impossible, how probable.
+"""Judge a story: is every sentence known, is every event possible, and how probable is the story?
 
-The generator backwards. Each sentence is read without looking at the world (`telling.py`); its event then
-happens in a new world, which objects if it cannot (`events.py`); and the generator's own program follows the
-choices and adds up their -log2 p. Nothing here knows more about stories than the generator does.
+The judge runs the generator backwards. It reads each sentence without looking at the world (`telling.py`). The event
+then happens in a new world, which raises `Contradiction` if it is impossible (`events.py`). The generator's own code
+follows the choices and adds up their -log2 p. The judge has no other knowledge about stories.
 """
 
 import math
@@ -18,15 +18,15 @@ from data.world.telling import AGREEING, FULL, IT, NAME, PRONOUN
 
 
 class Verdict(NamedTuple):
-    grammatical: bool  # every sentence is one of the language's forms, whole, and its words agree
-    consistent: bool  # grammatical, begun and ended, and no sentence contradicts those before it
-    reason: str  # the first thing that is wrong, in plain English; "" if nothing is
+    grammatical: bool  # every sentence is a complete form of the language, and its words agree
+    consistent: bool  # grammatical, complete, and no sentence contradicts those before it
+    reason: str  # the first mistake, in plain English; "" if there is none
     bits: float  # -log2 of its probability; math.inf if the generator never tells it
     events: list  # (event, arguments) for each sentence up to the first mistake
 
 
 def judge(text, language="en"):
-    """The verdict on one story (`text` without an end-of-text mark). Any text gets one; nothing is raised."""
+    """The verdict on one story (`text` without an end-of-text token). Any text gets one; nothing is raised."""
     told_in = LANGUAGES[language]
     sentences, mistake = read(told_in, text)
     if mistake:
@@ -42,7 +42,7 @@ def judge(text, language="en"):
             point = follow_event(world, point, chooser, event, arguments)
             happen(world, event, arguments)
             sentence, point = follow_telling(world, told_in, point, chooser, reading, arguments, hows)
-            if sentence != text[start : reading.end]:  # his for her, or a wrong measure word
+            if sentence != text[start : reading.end]:  # "his" for "her", or a wrong measure word
                 reason = f"sentence {count_sentences(text[:start]) + 1} should be: {sentence}"
                 return Verdict(False, False, reason, math.inf, events)
         except Contradiction as objection:
@@ -58,7 +58,7 @@ def judge(text, language="en"):
 
 
 def read(language, text):
-    """-> ([(start, reading of a sentence)], "" or what could not be read). Looks at nothing but the text."""
+    """-> ([(start, reading of a sentence)], "" or what could not be read). Uses only the text."""
     sentences, position = [], 0
     while position < len(text):
         for gap in (language.gap if position else "", "\n"):
@@ -68,18 +68,18 @@ def read(language, text):
                 break
         else:
             rest = text[position:].strip()
-            return sentences, f"sentence {count_sentences(text[:position]) + 1} is not one: {rest[:60]}"
+            return sentences, f"sentence {count_sentences(text[:position]) + 1} cannot be read: {rest[:60]}"
         sentences.append((position + len(gap), readings[0]))
         position = readings[0].end
     return sentences, "" if sentences else "there is no text"
 
 
 def understand(world, reading):
-    """Whom and what a sentence means -> (event, arguments, how each slot with a choice said it)."""
+    """Find out whom and what a sentence means -> (event, arguments, the choice made in each slot that has one)."""
     form, meant, hows = reading.form, {}, [reading.form]
     for slot, meaning in zip(form.slots, reading.meanings, strict=True):
         if slot.style in AGREEING:
-            continue  # follows from the name elsewhere in the sentence; checked when it is told again
+            continue  # determined by a name elsewhere in the sentence; checked when it is told again
         if slot.argument in ("who", "to"):
             how = PRONOUN if meaning in ("she", "he") else NAME
             if slot.style != "name":
@@ -101,7 +101,7 @@ def understand(world, reading):
 
 
 def follow_event(world, point, chooser, event, arguments):
-    """The point after the event; None if the generator would not have let it happen here."""
+    """The point after the event; None if the generator cannot choose the event here."""
     for step in next_steps(world, point)[0] if point else ():
         roles = [world.roles[role] for role in step[2]]
         if step[1] == event and roles == arguments[: len(roles)]:
@@ -114,7 +114,7 @@ def follow_event(world, point, chooser, event, arguments):
 
 
 def follow_telling(world, language, point, chooser, reading, arguments, hows):
-    """-> (the sentence as the generator tells it, the point; None if it would not have chosen this form)."""
+    """-> (the sentence as the generator tells it, the point or None if it cannot choose this form)."""
     named = dict(zip(EVENTS[reading.form.event][1], arguments, strict=True))
     chooser.wanted = hows
     try:

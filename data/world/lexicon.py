@@ -1,4 +1,4 @@
-"""All words of the world by the name of the argument they can be: {argument: {English: Chinese}}."""
+"""All words of the world, by the argument that they can be: {argument: {English: Chinese}}."""
 
 from data.world import people, places, things
 

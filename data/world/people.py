@@ -9,7 +9,7 @@ def pairs(text):
     """'sad/难过, angry/生气' -> {'sad': '难过', 'angry': '生气'}"""
     entries = [entry.strip().split("/") for entry in text.replace("\n", " ").split(",") if entry.strip()]
     words = dict(entries)
-    assert len(words) == len(entries) == len(set(words.values())), "a word is there twice"
+    assert len(words) == len(entries) == len(set(words.values())), "a word occurs twice"
     return words
 
 

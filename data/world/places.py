@@ -1,4 +1,4 @@
-"""Where things happen, and where things can lie: every spot may be in any place, so no place gives a guess away."""
+"""Where events happen and where things can be. Any spot can be in any place, so a place gives no hint about a spot."""
 
 from data.world.people import pairs
 

@@ -1,9 +1,8 @@
-"""How a story goes: from each point in it, what may happen next, and how often.
+"""The plots: what may happen next at each point of a story, and how often.
 
-A point is a name; what may happen there is a list of `(weight, event, next point)` or, with a fourth part,
-only where the world allows it. An event here names the people and things by their role in the story; what it
-draws besides (a spot, a feeling) is said in `events.py`. Every event that can follow at one point is a different
-one, so a text shows which way its story went.
+A point is a name with a list of steps `(weight, event, next point)`. A fourth part is a condition on the world. An
+event here names the people and things by their role in the story; `events.py` gives its other draws (a spot, a
+feeling). The steps of one point all have different events, so a text shows which steps its story took.
 """
 
 from data.world import dealings, endings, events, people, things  # noqa: F401 (importing registers the events)
@@ -83,7 +82,7 @@ PLOTS = {
     "helping": [(1, "find friend thing", "found by friend")],
     "found by friend": [(1, "give_back friend thing hero", "returned")],
     "returned": [(2, "thank hero friend", "closing"), *HERO_GLAD],
-    "found": HERO_GLAD,  # and all is well
+    "found": HERO_GLAD,
     # a joke: put here, moved there
     "put down": [(1, "leave hero", "away")],
     "away": [(1, "move friend thing", "moved")],

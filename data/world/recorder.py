@@ -1,8 +1,7 @@
-"""Every choice of the generator goes through here, so the probability of what it wrote is known.
+"""Every choice of the generator goes through here, so the probability of its text is known.
 
-`Draw` chooses at random and adds up -log2 p. `Follow` chooses nothing: it is told what was chosen, and adds up
-the same numbers. The generator is one program that runs with either: forwards it writes a story, backwards it
-measures one.
+`Draw` chooses at random and adds up -log2 p. `Follow` receives the choices and adds up the same numbers. The same
+generator runs with both: with `Draw` it writes a story, with `Follow` it measures one.
 """
 
 import math
@@ -25,7 +24,7 @@ class Draw:
         return options[int(self._random() * len(options))]
 
     def weigh(self, options, weights):
-        """One of a list of options, with probabilities in proportion to whole-number weights."""
+        """One of a list of options, with probabilities proportional to integer weights."""
         total = sum(weights)
         left = int(self._random() * total)
         for option, weight in zip(options, weights, strict=True):
@@ -37,7 +36,7 @@ class Draw:
 
 
 class Impossible(Exception):
-    """What was said to be chosen was not among the options: the generator gives it probability 0."""
+    """The given choice is not among the options: the generator gives it probability 0."""
 
 
 class Follow:

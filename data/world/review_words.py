@@ -5,19 +5,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ReviewWords:
-    good: list  # of a thing; on `easy` the label is in these words
+    good: list  # about a thing; on `easy` these words show the label
     bad: list
     middling: list  # neither good nor bad
-    happy: list  # of a person; `hard` speaks of feelings, as the stories do
+    happy: list  # about a person; `hard` uses feelings, as the stories do
     unhappy: list
-    people: list  # who may hold an opinion
+    people: list  # who can have an opinion
     dish: list
     toy: list
     company: list
     day: list
-    topics: dict  # topic -> (ways to begin, the sides that are judged)
-    plain: list  # (form, True): the word is what the writer means
-    twins: list  # (form, does the writer mean the word?), each beside its twin that means the opposite
+    topics: dict  # topic -> (opening sentences, the sides that are judged)
+    plain: list  # (form, True): the writer means the word
+    twins: list  # (form, does the writer mean the word?), each next to its twin with the opposite meaning
     gap: str  # between two sentences
 
 

@@ -1,12 +1,12 @@
-"""Reviews with a label that is true: of films, meals, toys and places; negative, neutral or positive.
+"""Reviews of films, meals, toys and places with a true label: negative, neutral or positive.
 
-A review says something about two sides of a thing (a film's story and its music). If the writer likes both, it is
-positive, if neither, negative, and if one but not the other, neutral. On `easy` that is said in plain words. On
-`hard` it is said by how the writer felt, in words for feelings that the stories use too; but each way to say it has a
-twin with the same word and the opposite sense: what somebody wrongly expected, what was so at first but not in the
-end, what everyone else felt. A word is meant twice as often as its opposite. So counting words, or pairs of them,
-gets nearly half of the reviews wrong, while the sense is plain. (The idea of such contrast sets: Gardner et al. 2020,
-"Evaluating models' local decision boundaries via contrast sets".)
+A review judges two sides of a thing (a film's story and its music). It is positive if the writer likes both, negative
+if the writer likes neither, and neutral otherwise. `easy` says this in plain words. `hard` says what the writer felt,
+with words that the stories use too. Each of its sentence forms has a twin with the same word and the opposite meaning:
+what somebody wrongly expected, what was true at first but not in the end, what everyone else felt. A word is meant
+twice as often as its opposite. So counting words, or pairs of words, gets nearly half of the reviews wrong, although
+their meaning is clear. (The idea of such contrast sets: Gardner et al. 2020, "Evaluating models' local decision
+boundaries via contrast sets".)
 """
 
 import csv
@@ -23,27 +23,27 @@ from data.world.recorder import Draw
 LABELS = ("negative", "neutral", "positive")
 LIKES = {"negative": [(False, False)], "neutral": [(True, False), (False, True)], "positive": [(True, True)]}
 STRAIGHT = (2, 1)  # on `hard`, a word is meant twice as often as its opposite
-HELD_OUT = 5  # one word in so many is kept from each form until the test
+HELD_OUT = 5  # for each form, one word in this many occurs only in the test
 
 
 def statements(language, difficulty):
-    """Every form of a sentence: (template, does the writer mean what the word says?)."""
+    """All sentence forms: (template, does the writer mean the word?)."""
     words = review_words.WORDS[language]
     return words.plain if difficulty == "easy" else words.twins
 
 
 def tones(words, difficulty):
-    """(Words that sound good, words that sound bad.)"""
+    """-> (positive words, negative words)"""
     return (words.good, words.bad) if difficulty == "easy" else (words.happy, words.unhappy)
 
 
 def is_held_out(form, word):
-    """Is this form, and its twin, met with this word in the test only? (Numbers of the form and the word.)"""
+    """Do this form and its twin occur with this word only in the test? (`form` and `word` are indices.)"""
     return form // 2 % HELD_OUT == word % HELD_OUT
 
 
 def make_review(chooser, language, difficulty, label, in_test):
-    """The text of one review. In the test its first statement puts a word in a form never trained on."""
+    """The text of one review. In the test, its first statement has a form and a word that training never combines."""
     words = review_words.WORDS[language]
     topic = chooser.choose(list(words.topics))
     opening, sides = words.topics[topic]
@@ -65,7 +65,7 @@ def make_review(chooser, language, difficulty, label, in_test):
 
 
 def fill(chooser, template, words, **known):
-    """Put words into a template: known ones, a person who has an opinion, and what the stories know."""
+    """Put words into a template: the known ones, and drawn ones for all other slots."""
     if "{person}" in template:
         known["person"] = chooser.choose(words.people)
     for name, options in (("trait", TRAITS), ("species", SPECIES), ("place", PLACES)):
@@ -80,10 +80,10 @@ def fill(chooser, template, words, **known):
 
 
 def write_reviews(out: Path, count: int, difficulty: str, seed: int, language: str) -> dict[str, int]:
-    """Write train.csv, val.csv and test.csv (`text,label`) to the folder `out`; no text is there twice.
+    """Write train.csv, val.csv and test.csv (`text,label`) to the folder `out`; no text occurs twice.
 
-    -> {"train": number of reviews, "val": ..., "test": ...}, with the three labels equally often in each
-    (give or take one).
+    -> {"train": number of reviews, "val": ..., "test": ...}. The counts of the three labels in a split differ by at
+    most one.
     """
     sizes = {"train": count - 2 * (count // 10), "val": count // 10, "test": count // 10}
     seen = set()
@@ -103,13 +103,13 @@ def write_reviews(out: Path, count: int, difficulty: str, seed: int, language: s
                     seen.add(text)
                     writer.writerow([text, label])
                     bar.update(1)
-    for split in ("test", "val", "train"):  # train.csv last: where it is, the others are
+    for split in ("test", "val", "train"):  # train.csv last: if it exists, so do the others
         (out / f"{split}.csv.partial").replace(out / f"{split}.csv")
     return sizes
 
 
 def shuffled_labels(key, size):
-    """Each label equally often, in an order that says nothing."""
+    """Each label equally often, in random order."""
     draw = random.Random(key).random
     numbers = sorted((draw(), number) for number in range(size))
     return [LABELS[number % 3] for _, number in numbers]

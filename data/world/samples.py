@@ -1,4 +1,4 @@
-"""How good is a model of the toy world? Let it tell stories, and judge them."""
+"""How good is a model of the toy world? It tells stories, and the judge judges them."""
 
 from typing import NamedTuple
 
@@ -9,19 +9,19 @@ from gpt.running.streaming import stream_texts, stream_texts_plainly
 from gpt.sampling import Sampling
 from gpt.tokenizer import Tokenizer
 
-LONGEST_STORY = 400  # tokens, with a vocabulary of 1,024: no story takes so many
-AT_ONCE = 50  # more are hardly faster, and their cache would be the peak of a training run's memory
+LONGEST_STORY = 400  # tokens, with a vocabulary of 1,024: every story is shorter
+AT_ONCE = 50  # more are hardly faster, and their cache would set the peak memory of a training run
 
 
 class StoryQuality(NamedTuple):
-    grammatical: float  # the share of stories whose every sentence is one of the language's
-    consistent: float  # of those, the share that never contradict themselves
-    story: str  # the first of them
-    verdict: str  # and what the judge says of it
+    grammatical: float  # the share of grammatical stories
+    consistent: float  # the share of these that are consistent
+    story: str  # the first story
+    verdict: str  # the judge's verdict on it
 
 
 def judge_stories(stories: list[str], language: str) -> StoryQuality:
-    """What the judge says of some stories on average, and of the first."""
+    """The judge's verdict on the stories on average, and on the first one."""
     verdicts = [judge(story, language) for story in stories]
     grammatical = sum(verdict.grammatical for verdict in verdicts)
     consistent = sum(verdict.consistent for verdict in verdicts)
@@ -30,7 +30,7 @@ def judge_stories(stories: list[str], language: str) -> StoryQuality:
 
 
 def sample_stories(model: GPT, tokenizer: Tokenizer, count: int, temperature: float, seed: int) -> list[str]:
-    """Let a model tell `count` stories, AT_ONCE side by side. Story i depends on seed + i alone."""
+    """Sample `count` stories from a model, AT_ONCE in a batch. Story i depends only on seed + i."""
     stories = [""] * count
     for first in range(0, count, AT_ONCE):
         rows = range(first, min(first + AT_ONCE, count))
@@ -42,7 +42,7 @@ def sample_stories(model: GPT, tokenizer: Tokenizer, count: int, temperature: fl
 
 
 def sample_stories_plainly(model: GPT, tokenizer: Tokenizer, count: int, temperature: float, seed: int) -> list[str]:
-    """The same stories by the plain `generate`, one after the other."""
+    """The same stories with the plain `generate`, one after the other."""
     stories, prompts = [""] * count, [[tokenizer.end_of_text]] * count
     seeds = [seed + row for row in range(count)]
     for row, text, _ in stream_texts_plainly(model, tokenizer, prompts, seeds, LONGEST_STORY, temperature=temperature):

@@ -1,6 +1,6 @@
-"""The state of a world: who is there, who has what, where it is, who feels how.
+"""The state of a world: who is there, who has what, where it is, what people feel.
 
-`Contradiction` is what the world answers to a statement that cannot be true in it.
+The world raises `Contradiction` for a statement that cannot be true in it.
 """
 
 from data.world.people import GENDER, MOOD_OF
@@ -8,14 +8,14 @@ from data.world.things import KIND_OF
 
 
 class Contradiction(Exception):
-    """Its message says in plain English what cannot be."""
+    """Its message says in plain English what is impossible."""
 
 
 class Person:
     def __init__(self, name, place):
         self.name = name
         self.place = place  # None while away
-        self.mood = None  # what the last event that touched them must make them feel, or None
+        self.mood = None  # the mood that the last event caused, or None
         self.need = None
 
     def feels_as(self, feeling):
@@ -31,7 +31,7 @@ class Thing:
         self.where = where  # a person's name, a spot, None when nobody knows yet, or GONE
         self.place = None  # the place of the spot
         self.broken = False
-        self.not_there = []  # spots where somebody looked in vain
+        self.not_there = []  # spots where somebody looked without finding it
 
     def __str__(self):
         return f"the {self.adjective} {self.noun}"
@@ -52,7 +52,7 @@ class World:
         self.people = {}  # name -> Person
         self.things = {}  # noun -> Thing
         self.roles = {}  # "hero", "friend", "elder" -> name; "thing" -> noun
-        self.facts = {}  # what a question may ask for: "finder", "spot", "breaker", ...
+        self.facts = {}  # what a question may ask about: "finder", "spot", "breaker", ...
         self.place = None  # where the story is now
         self.named = ()  # the people in the sentence before: a pronoun can only mean one of them
         self.thing_named = None  # the only thing in the sentence before: what "it" means
@@ -82,7 +82,7 @@ class World:
         return self.things[noun]
 
     def here(self, *names):
-        """The people, who must be in one place, or `Contradiction`."""
+        """The people; raises `Contradiction` if they are not in one place."""
         people = [self.person(name) for name in names]
         for person in people:
             if person.place is None:
@@ -94,7 +94,7 @@ class World:
         return people
 
     def held(self, noun, name):
-        """The thing, which that person must be holding, or `Contradiction`."""
+        """The thing; raises `Contradiction` if that person does not have it."""
         thing = self.thing(noun)
         if thing.where != name:
             raise Contradiction(f"{name} does not have {thing}: {thing.whereabouts()}")
@@ -107,7 +107,7 @@ class World:
         return thing
 
     def meaning(self, pronoun):
-        """The one person of that gender in the sentence before; if none is in it, the only one in the story."""
+        """The only person of that gender in the sentence before or, if it names none, in the story."""
         candidates = self.could_be(pronoun)
         if len(candidates) != 1:
             which = "nobody" if not candidates else " or ".join(candidates)

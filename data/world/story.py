@@ -1,4 +1,4 @@
-"""A story: events drawn one after another, each told in a sentence, all choices counted."""
+"""Make a story: draw events one after another, tell each in a sentence, and count all choices."""
 
 from typing import NamedTuple
 
@@ -15,24 +15,24 @@ LANGUAGES = {"en": ENGLISH, "zh": CHINESE}
 
 class Story(NamedTuple):
     text: str
-    bits: float  # -log2 of the probability of this text, the decision to end it included
+    bits: float  # -log2 of the probability of this text, including the decision to end it
     sentences: list  # (event, arguments, form index, ...) for each sentence: what was chosen
 
 
 def happen(world, event, arguments):
-    """Let it happen in the world; `Contradiction` if it cannot."""
+    """Let the event change the world; raises `Contradiction` if it is impossible."""
     EVENTS[event][0](world, *arguments)
 
 
 def remember_named(world, event, arguments):
-    """What the next sentence's pronouns can mean."""
+    """Store what the next sentence's pronouns can mean."""
     world.named = tuple(dict.fromkeys(value for value in arguments if value in GENDER))
     named_things = [value for value in arguments if value in world.things]
     world.thing_named = named_things[0] if len(named_things) == 1 else None
 
 
 def draw_event(world, point, chooser):
-    """What happens next: (event or None at the end, its arguments, the point after it)."""
+    """What happens next: (event or "stop" at the end, its arguments, the point after it)."""
     steps, weights = next_steps(world, point)
     _, event, roles, draws, then, _ = chooser.weigh(steps, weights)
     arguments = [world.roles[role] for role in roles]
@@ -53,7 +53,7 @@ def tell_event(world, language, event, arguments, chooser):
 
 
 def tell_story(language, events, telling):
-    """One story. `events` chooses what happens, `telling` how it is said."""
+    """One story. `events` chooses what happens, `telling` chooses the words."""
     world, point, text, sentences = World(), "begin", "", []
     while True:
         event, arguments, point = draw_event(world, point, events)
@@ -66,15 +66,15 @@ def tell_story(language, events, telling):
 
 
 def gap_before(event, language, text):
-    """A question stands on a line of its own."""
+    """A question has its own line."""
     if not text:
         return ""
     return "\n" if event.startswith("q_") else language.gap
 
 
 def stories(seed=1, language="en", start=0):
-    """Stories without end: number i of a seed is always the same, and is made of the same events in every
-    language. Sets that must not meet take different numbers."""
+    """An endless iterator of stories. Story i of a seed is always the same, with the same events in every language.
+    Sets that must not overlap use different numbers."""
     told_in = LANGUAGES[language]
     number = start
     while True:

@@ -1,11 +1,11 @@
-"""How events become sentences, and sentences events again.
+"""Turn events into sentences, and sentences back into events.
 
-A language gives, for every event, a few sentence forms such as "{who} gave {thing} to {to:him}." A slot names an
-argument of the event and perhaps how to say it. Where the language leaves a choice (a name or a pronoun,
-"the red kite", "the kite" or "it") that choice is drawn like any other.
+A language has a few sentence forms for every event, such as "{who} gave {thing} to {to:him}." A slot names an
+argument of the event and perhaps a style. If the language leaves a choice (a name or a pronoun, "the red kite",
+"the kite" or "it"), that choice is drawn like any other.
 
-Reading goes the other way without looking at the world: each form is a regular expression, and what it captures
-is kept as it was said ("she", "it") until the judge, who knows the world, finds out whom it means.
+Reading does not look at the world: each form is a regular expression, and what it captures is kept as it was said
+("she", "it") until the judge, who knows the world, finds out what it means.
 """
 
 import re
@@ -47,9 +47,9 @@ class Language:
 
     words:     {argument: {word of the world: text}}
     pronouns:  {style: {"she": text, "he": text}}
-    the, it:   what comes before a known thing ("the "), and what stands for it
-    between:   what stands between an adjective and its noun
-    gap:       what stands between two sentences
+    the, it:   the text before a known thing ("the "), and its pronoun
+    between:   the text between an adjective and its noun
+    gap:       the text between two sentences
     inflect:   (argument, style, word, text) -> text in that style
     forms:     {"event" or "event kind": [templates]}
     """
@@ -62,7 +62,7 @@ class Language:
             event, _, kind = key.partition(" ")
             self.forms[key] = [self._form(event, kind, *numbered) for numbered in enumerate(templates)]
         self._compiled = {}
-        self._starting = {}  # the first letters of a sentence -> the forms that start so
+        self._starting = {}  # the first letter of a sentence -> the forms that start with it
         self._starting_with_slot = []
         for forms in self.forms.values():
             for form in forms:
@@ -71,7 +71,7 @@ class Language:
                 else:
                     self._starting_with_slot.append(form)
 
-    # -- a form, from its template -----------------------------------------------------------------------
+    # -- making a form from its template -----------------------------------------------------------------
     def _form(self, event, kind, index, template):
         pieces = re.split(r"\{(\w+)(?::(\w+))?\}", template)
         literals, slots, pattern = pieces[0::3], [], re.escape(pieces[0])
@@ -101,9 +101,9 @@ class Language:
             pattern = _either(said.values())
         return Slot(argument, style, said, {plain: word for word, plain in said.items()}, pattern)
 
-    # -- an event, told ----------------------------------------------------------------------------------
+    # -- telling an event --------------------------------------------------------------------------------
     def forms_for(self, event, arguments):
-        """The forms that can tell this event of these things."""
+        """The forms that can tell this event with these arguments."""
         if "thing" in arguments:
             special = self.forms.get(f"{event} {KIND_OF[arguments['thing']]}")
             if special:
@@ -111,7 +111,7 @@ class Language:
         return self.forms[event]
 
     def tell(self, world, form, arguments, chooser):
-        """The sentence; `chooser` decides between the ways to say a person or a thing."""
+        """The sentence; `chooser` chooses how to refer to each person and thing."""
         parts = [form.literals[0]]
         for slot, literal in zip(form.slots, form.literals[1:], strict=True):
             value = arguments[slot.argument]
@@ -146,9 +146,9 @@ class Language:
         adjective = self.words["adjective"][world.things[noun].adjective]
         return slot.said["the"] + adjective + self.between + slot.said[noun]
 
-    # -- a sentence, read --------------------------------------------------------------------------------
+    # -- reading a sentence ------------------------------------------------------------------------------
     def read(self, text, start=0):
-        """All the ways to read a sentence that starts here. (There is one or none: the tests hold us to it.)"""
+        """All readings of a sentence that starts here. (There is at most one: the tests check this.)"""
         readings = []
         for form in self._starting.get(text[start : start + 1], []) + self._starting_with_slot:
             match = self._matcher(form.pattern)(text, start)
@@ -158,7 +158,7 @@ class Language:
         return readings
 
     def _matcher(self, pattern):
-        """Compiled when first needed: who only writes stories never needs it."""
+        """Compiled on first use: writing stories does not need it."""
         if pattern not in self._compiled:
             self._compiled[pattern] = re.compile(pattern).match
         return self._compiled[pattern]
@@ -179,5 +179,5 @@ class Language:
 
 
 def _either(texts):
-    """Longest first, so that a word is never taken for the beginning of a longer one."""
+    """Longest first, so that a match never stops inside a longer word."""
     return "|".join(map(re.escape, sorted(set(texts), key=lambda text: (-len(text), text))))

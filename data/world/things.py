@@ -1,4 +1,4 @@
-"""What people have: toys, food, clothes. The kind of a thing says what can happen to it.
+"""What people have: toys, food, clothes. The kind of a thing decides what can happen to it.
 
 One line per thing: English/Chinese/measure word (the counter Chinese puts between a number and a noun).
 """
@@ -42,7 +42,7 @@ FLUFF = pairs("soft/软软的, fluffy/蓬松的, cosy/舒适的, silky/丝滑的
 TASTES = pairs("big/大大的, fresh/新鲜的, tasty/美味的, yummy/香喷喷的, lovely/诱人的, delicious/可口的")
 SIPS = pairs("chilled/冰镇的, sweet/甜甜的, fruity/果香的, frothy/起泡的")
 
-ADJECTIVES_OF = {  # each kind has its own: who reads "a fluffy" knows what can follow, and what it is good for
+ADJECTIVES_OF = {  # each kind has its own: after "a fluffy" the kind of the thing is known
     "toy": list(COLOURS),
     "keepsake": list(LOOKS),
     "food": list(TASTES),
@@ -54,7 +54,7 @@ ADJECTIVES_OF = {  # each kind has its own: who reads "a fluffy" knows what can 
 ADJECTIVES = COLOURS | LOOKS | LIGHTS | CLOTH | FLUFF | TASTES | SIPS
 
 NEEDS = pairs("hungry/饿, thirsty/渴, cold/冷, tired/累, bored/无聊, afraid of the dark/怕黑, homesick/想家")
-NEED_OF = {  # what someone lacks who is helped by a thing of this kind
+NEED_OF = {  # the need that a thing of this kind satisfies
     "food": "hungry",
     "drink": "thirsty",
     "clothes": "cold",

@@ -1,4 +1,4 @@
-"""Stories and reviews into files, on several processes where there are several cores: the same bytes either way."""
+"""Write stories to files, with one process per core: the number of processes does not change the bytes."""
 
 import itertools
 import json
@@ -28,12 +28,12 @@ def write_stories(
     megabytes: float | None = None,
     processes: int | None = None,
 ) -> dict:
-    """Write stories number `start`, `start + 1`, ... to `out`, one {"text", "bits", "world"} a line.
+    """Write stories number `start`, `start + 1`, ... to `out`, one {"text", "bits", "world"} per line.
 
-    It stops after `count` stories or, without it, at the end of the story that makes `megabytes` (10^6 bytes of
-    text) full. The numbers of the whole go to a file of the same name that ends in `.entropy.json`, and are
-    returned: documents, bytes (UTF-8, of the texts alone), bits (-log2 of the probability of the whole, each
-    text's end included) and bits_per_byte, the floor for a model that reads each story from its first word.
+    It stops after `count` stories or, without it, after the story that reaches `megabytes` (10^6 bytes of text). The
+    totals are returned and written to a file of the same name that ends in `.entropy.json`: documents, bytes (UTF-8,
+    of the texts alone), bits (-log2 of the probability of all texts, including their ends) and bits_per_byte, the
+    loss of a perfect model that reads each story from its first word.
     """
     totals = {"language": language, "seed": seed, "start": start, "documents": 0, "bytes": 0, "bits": 0.0}
     bar = tqdm(total=count or int(megabytes * 1e6), unit="" if count else "B", unit_scale=True, leave=False)
@@ -61,7 +61,7 @@ def line_of(text: str, bits: float, language: str) -> str:
 
 
 def told_by_this_world(file: Path) -> bool:
-    """Whether a file begins as write_stories would begin it today; another version of the world told other stories."""
+    """Whether a file begins as write_stories would begin it now; other versions of the world tell other stories."""
     first = next(stories(1, "en", 0))
     expected = line_of(first.text, first.bits, "en").encode()
     with file.open("rb") as lines:
@@ -69,13 +69,13 @@ def told_by_this_world(file: Path) -> bool:
 
 
 def made_in_parallel(seed, language, start, count, processes) -> Iterator[tuple[str, float]]:
-    """(text, bits) of the stories in their order; the caller stops when it has enough."""
+    """(text, bits) of the stories in order; the caller stops when it has enough."""
     blocks = itertools.count(start, BLOCK)
     processes = processes or os.cpu_count() or 1
     if processes == 1 or (count is not None and count <= BLOCK):
         for first in blocks:
             yield from make_block(seed, language, first)
-    # "spawn" is what Windows and macOS do: the same everywhere, and safe beside threads
+    # "spawn" is the default of Windows and macOS; it works everywhere, and is safe with threads
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent) as pool:
         under_way = deque(pool.submit(make_block, seed, language, next(blocks)) for _ in range(2 * processes))
@@ -89,7 +89,7 @@ def made_in_parallel(seed, language, start, count, processes) -> Iterator[tuple[
 
 
 def end_with_parent() -> None:
-    """Let this process not outlive the one that started it, even if that is killed and cannot say so."""
+    """End this process when its parent process ends, even if the parent is killed."""
 
     def wait() -> None:
         multiprocessing.parent_process().join()
@@ -103,8 +103,8 @@ def make_block(seed, language, first):
 
 
 def stories_file(out: Path, overwrite: bool) -> Path:
-    """`out` itself if it is named like a file of stories, else the file in that folder."""
+    """`out` itself if it ends in .jsonl, else stories.jsonl in that folder."""
     file = out if out.suffix == ".jsonl" else out / "stories.jsonl"
     if file.exists() and not overwrite:
-        raise UserError(f"{file} exists already: choose another --out, or --overwrite it")
+        raise UserError(f"{file} already exists: choose another --out or use --overwrite")
     return file

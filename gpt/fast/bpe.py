@@ -1,6 +1,6 @@
 """train_bpe of gpt/tokenizer.py, faster.
 
-The plain version counts all neighbours anew for every token. Here a merge only changes the counts of the words that it
+The plain version counts all neighbours again for every token. Here a merge changes only the counts of the words that it
 touches, and a heap finds the most frequent candidate at once.
 """
 

@@ -127,7 +127,7 @@ class Decoder:
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and T > 1)
             x = x + attn_proj(y.transpose(1, 2).reshape(B * T, C))
             x = x + mlp_proj(gelu(c_fc(ln_2(x))))
-        last = x.view(B, T, C)[:, -1]  # (B, C): only the last place says what comes next
+        last = x.view(B, T, C)[:, -1]  # (B, C): only the last position predicts the next token
         return self.head(self.final_norm(last))  # (B, V)
 
     def places(self, table: Tensor, start: int, T: int) -> Tensor:

@@ -76,7 +76,7 @@ class Int8Embedding(nn.Module):
 
 
 def quantize_int8(model: GPT) -> None:
-    """Replace a model's matrices by int8 ones, in place. The head and the embedding go on sharing theirs."""
+    """Replace a model's matrices by int8 ones, in place. The head and the embedding still share theirs."""
     for block in model.transformer.h:
         for part in (block.attn, block.mlp):
             for name, linear in list(part.named_children()):

@@ -36,10 +36,10 @@ class QuickDropout(Dropout):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return drop(x, self.p) if self.training and self.p > 0 else x
+        return drop_units(x, self.p) if self.training and self.p > 0 else x
 
 
-def drop(x: Tensor, p: float) -> Tensor:
+def drop_units(x: Tensor, p: float) -> Tensor:
     """Each unit becomes 0 with probability p, and the others grow by 1 / (1 - p)."""
     if x.device.type != "cpu":
         return F.dropout(x, p)

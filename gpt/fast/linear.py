@@ -1,4 +1,4 @@
-"""Matrix products for a single token, where what counts is how the weights are read."""
+"""Matrix products for a single token, whose speed depends on how the weights are read."""
 
 from collections.abc import Callable
 
@@ -13,11 +13,11 @@ Function = Callable[[Tensor], Tensor]
 def few_rows_linear(layer: nn.Module) -> Function:
     """A layer's x Wᵀ + b for x of (N, in), made for few rows on a CPU.
 
-    One token is one row, and a row times a matrix waits for the memory: what counts is to read every weight once, in
-    one stream for each core. PyTorch hands the product to MKL, which reads several rows of W at once, on one core if x
-    is a single row. So W is laid out anew, in blocks of 32 output channels, each read from its beginning to its
-    end, and the cores share the blocks. A small matrix stays in the core's own cache, where one product of the
-    transposed matrix has the least to call; one too large to copy, and the head, go to oneDNN, which uses all cores.
+    One token is one row, and a row times a matrix is limited by memory bandwidth: every weight should be read once, in
+    one stream per core. PyTorch passes the product to MKL, which reads several rows of W at once, and uses one core if
+    x is a single row. So W is copied into blocks of 32 output channels. Each block is read from start to end, and the
+    cores share the blocks. A small matrix stays in the core's own cache, where one product with the transposed matrix
+    needs the fewest calls. A matrix too large to copy, and the head, go to oneDNN, which uses all cores.
     """
     if not isinstance(layer, nn.Linear) or layer.weight.device.type != "cpu":
         return layer.forward  # .forward, past nn.Module's own call, which looks for hooks each time
@@ -44,7 +44,7 @@ def few_rows_linear(layer: nn.Module) -> Function:
 
 
 def useful_threads(model: GPT) -> int:
-    """How many CPU threads pay when this model generates: one for a model up to 128 wide, whose products are over
-    before a second thread has begun (measured: 2,800 tokens a second instead of 2,400, and no waiting for a busy
-    neighbour), else all that PyTorch was given."""
+    """The number of CPU threads with which this model generates fastest: one for a model up to 128 wide, whose products
+    end before a second thread has started (measured: 2,800 tokens a second instead of 2,400, and no waiting for other
+    processes), else all of PyTorch's."""
     return 1 if model.config.n_embd <= 128 else torch.get_num_threads()

@@ -12,9 +12,9 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # names and numbers of gli
 class Uncompiled(Optimizer):
     """A base for optimizers whose methods do not know PyTorch's compiler.
 
-    Most methods of `torch.optim` import `torch._dynamo`, and with it sympy and hundreds of other modules, only to tell
-    the compiler that it should leave them alone. That takes 1.2 s and 70 MB, where a whole training may take ten
-    seconds. We never compile an optimizer, so these are the same methods without that wrapping.
+    Most methods of `torch.optim` import `torch._dynamo`, and with it sympy and hundreds of other modules, only to mark
+    themselves as not to be compiled. That takes 1.2 s and 70 MB, while a whole training may take ten seconds. We never
+    compile an optimizer, so these are the same methods without that wrapping.
     """
 
     add_param_group = inspect.unwrap(Optimizer.add_param_group)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from gpt.fast.layers import AddedMaskAttention, FastAttention, FusedGELU, FusedLayerNorm, KernelAttention, QuickDropout
 from gpt.fast.optimizers import BatchedMuon, BFloat16Muon, FusedAdamW, UncompiledSGD
@@ -37,8 +38,8 @@ def speed_up(model: nn.Module, device: torch.device, dtype: torch.dtype) -> Twin
     return layers | {SGD: UncompiledSGD, AdamW: FusedAdamW, Muon: BFloat16Muon if bfloat16 else BatchedMuon}
 
 
-def describe_twins(twins: Twins) -> str:
-    """Which twins a run uses, for its first lines."""
-    if not twins:
-        return "plain: gpt/*.py alone"
-    return f"fast: {', '.join(twin.__name__ for twin in twins.values())} (gpt/fast; --plain leaves them out)"
+def describe_code(model: nn.Module, optimizers: list[Optimizer]) -> str:
+    """Which twins a model and its optimizers are made of, for a run's first lines."""
+    kinds = dict.fromkeys(type(part) for part in (*model.modules(), *optimizers))
+    fast = [kind.__name__ for kind in kinds if kind.__module__.startswith(("gpt.fast", "gpt.running"))]
+    return f"{', '.join(fast)} (gpt/fast; --plain leaves them out)" if fast else "plain: gpt/*.py alone"

@@ -1,1 +1,1 @@
-"""What lies on the disk: written atomically, and in the formats that other programs read."""
+"""Files on the disk: written atomically, in formats that other programs can read."""

@@ -1,4 +1,4 @@
-"""Writing a file so that a crash leaves the old one or the new one, never half of one; and telling files apart."""
+"""Write files atomically: after a crash, the old file or the new one is complete. Also, hash files."""
 
 import contextlib
 import hashlib
@@ -11,9 +11,9 @@ from gpt.errors import UserError
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; put it in `path`'s place once it is whole and on the disk.
+    """Yield a temporary path to write to. Afterwards, flush that file to the disk and rename it to `path`.
 
-    Raises UserError where that fails (a full disk, a read-only folder, ...); then `path` holds what it held before.
+    Raises UserError if this fails (full disk, read-only folder, ...); then `path` keeps its old content.
     """
     temporary = temporary_path(path)
     with explain_failure(path):
@@ -21,9 +21,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-            umask = os.umask(0)  # the only way to ask for it is to set it
+            umask = os.umask(0)  # to read it, one must set it
             os.umask(umask)
-            temporary.chmod(0o666 & ~umask)  # safetensors lets nobody else read its files; a class shares models
+            temporary.chmod(0o666 & ~umask)  # safetensors makes its files private; others may need to read the model
             temporary.replace(path)
             sync_folder(path.parent)
         finally:
@@ -31,13 +31,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def temporary_path(path: Path) -> Path:
-    """Where `path` is written to before it takes its place; a killed process leaves it behind."""
+    """The file that atomic_write writes before it renames it to `path`. A killed process leaves it behind."""
     return path.with_name(f".{path.name}.tmp")
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, so that a power cut does not undo a replacement."""
-    if os.name == "posix":  # elsewhere a folder cannot be opened, and the file system looks after it
+    """Flush the file names of a folder to the disk, so that a power failure does not undo a rename."""
+    if os.name == "posix":  # other systems cannot open a folder; their file system does this itself
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -47,24 +47,24 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def explain_failure(path: Path) -> Iterator[None]:
-    """Turn what the system says when `path` cannot be written into one line for the user."""
+    """Turn an OSError from writing `path` into a UserError of one line."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or error
         raise UserError(
-            f"cannot write {path} ({reason}): what was saved before is whole; put that right or choose another folder, "
-            "and run it again"
+            f"cannot write {path} ({reason}): earlier files are intact; fix this or choose another folder, and run it "
+            "again"
         ) from None
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, as UTF-8 and with the same line ends on every system."""
+    """Write a text file atomically, as UTF-8 with LF line endings. Raises UserError if it cannot be written."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def sha256(path: Path) -> str:
-    """A file's fingerprint, in hexadecimal digits."""
+    """The SHA-256 hash of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,9 +1,9 @@
-"""Model folders and resume files: written so that a crash leaves the old one or the new one, never half of one.
+"""Model folders and resume files, written atomically: after a crash, the old file or the new one is complete.
 
 A model folder is a Hugging Face model folder: `config.json`, `model.safetensors` and the tokenizer's files, in
-GPT-2's layout, or GPT-NeoX's where positions are rotary. `AutoModelForCausalLM.from_pretrained(folder)` loads what
-is saved here, and `load_model(folder)` loads what `transformers` saved. No file is a pickle: loading a model never
-runs code that came with it.
+GPT-2's layout, or in GPT-NeoX's for rotary positions. `AutoModelForCausalLM.from_pretrained(folder)` loads what is
+saved here, and `load_model(folder)` loads what `transformers` saved. Loading a file never runs code from it: weights
+are safetensors, and pickles that would run code are refused.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from gpt.tokenizer import Tokenizer
 
 
 def save_model(model: GPT, tokenizer: Tokenizer, folder: Path | str) -> None:
-    """Write a model folder, replacing the model that may be in it. The weights, and so the new model, come last."""
+    """Write a model folder and replace any model in it, its weights last. Raises UserError if a write fails."""
     write_model_folder(folder, model.config, model.state_dict(), tokenizer)
 
 
@@ -36,7 +36,8 @@ def write_model_folder(
     tokenizer: Tokenizer,
     more_config: dict | None = None,
 ) -> None:
-    """Tokenizer, config.json with `more_config` added to it, and weights, in `transformers`' layout."""
+    """Write the tokenizer, config.json with `more_config` added, and the weights under our names, in `transformers`'
+    layout. Raises UserError if a file cannot be written."""
     folder = Path(folder)
     save_tokenizer_with_settings(tokenizer, config.context_length, folder)
     config_json = config_to_hf(config, tokenizer.end_of_text) | (more_config or {})
@@ -46,18 +47,19 @@ def write_model_folder(
 
 
 def write_safetensors(path: Path, weights: dict[str, Tensor]) -> None:
-    """Write named tensors atomically. Raises UserError where they cannot be written."""
+    """Write named tensors atomically. Raises UserError if they cannot be written."""
     with atomic_write(path) as temporary:
         try:
             safetensors.torch.save_file(weights, temporary, metadata={"format": "pt"})
-        except SafetensorError as error:  # the system's own words are in it
+        except SafetensorError as error:  # it contains the system's message
             raise OSError(str(error).removeprefix("Error while serializing: ")) from None
 
 
 def load_model(folder: Path | str, device: torch.device | str = "cpu") -> GPT:
-    """Read a model folder, written by us or by `transformers`, ready to evaluate.
+    """Load a model folder, written by us or by `transformers`, in evaluation mode.
 
-    Raises UserError if it is not a model folder, is of another architecture, or if weights and config disagree.
+    Raises UserError if it is not a model folder, has another architecture, holds a classifier, is damaged, or if
+    weights and config disagree.
     """
     config, weights = read_model_folder(folder)
     if "score.weight" in weights:
@@ -68,22 +70,22 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> GPT:
 
 
 def load_pretrained_weights(model: GPT, tokenizer: Tokenizer, folder: Path) -> None:
-    """Give a model the weights of the one in `folder`, to go on with other text than it was trained on ("Don't Stop
-    Pretraining", Gururangan et al. 2020). Raises UserError if its tokenizer or its shape is another."""
+    """Copy the weights of the model in `folder` into `model`, to continue pretraining on other text ("Don't Stop
+    Pretraining", Gururangan et al. 2020). Raises UserError if the tokenizers or the shapes differ."""
     pretrained = load_model(folder)
     if load_tokenizer(folder).ids != tokenizer.ids:
         raise UserError(
             f"the data was not prepared with the tokenizer of {folder}: prepare it with --tokenizer {folder}"
         )
-    has, needed = dataclasses.asdict(pretrained.config), dataclasses.asdict(model.config)
-    others = [f"{key} {has[key]}" for key in has if has[key] != needed[key] and key != "dropout"]
-    if others:
-        raise UserError(f"the model in {folder} has {', '.join(others)}: ask for the same with --model.NAME VALUE")
+    actual, needed = dataclasses.asdict(pretrained.config), dataclasses.asdict(model.config)
+    differences = [f"{key} {actual[key]}" for key in actual if actual[key] != needed[key] and key != "dropout"]
+    if differences:
+        raise UserError(f"the model in {folder} has {', '.join(differences)}: ask for the same with --model.NAME VALUE")
     model.load_state_dict(pretrained.state_dict())
 
 
 def read_model_folder(folder: Path | str) -> tuple[GPTConfig, dict[str, Tensor]]:
-    """A model folder's config and its weights under our names. Raises UserError as load_model does."""
+    """The config of a model folder, and its weights under our names. Raises UserError as load_model does."""
     folder = Path(folder)
     config = load_config(folder)
     path = folder / "model.safetensors"
@@ -96,37 +98,37 @@ def read_model_folder(folder: Path | str) -> tuple[GPTConfig, dict[str, Tensor]]
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], folder: Path | str) -> None:
-    """Put weights into a model. Raises UserError where the two do not fit each other."""
+    """Load weights into a model. Raises UserError if they do not fit it."""
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        reason = str(error).split("\n\t")[1]  # the first of the differences
+        reason = str(error).split("\n\t")[1]  # the first difference
         raise UserError(f"the weights in {folder} do not fit its config.json: {reason}") from None
 
 
 def save_resume(state: dict, path: Path) -> None:
-    """Write everything a run needs to go on, in one file, atomically. Raises UserError where it cannot be written."""
+    """Write the state of a run to one file, atomically. Raises UserError if it cannot be written."""
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         try:
             torch.save(state, file)
-        except RuntimeError as error:  # torch finds its file too short, and hides what stopped it: a full disk, Ctrl-C
+        except RuntimeError as error:  # torch reports a short file and hides the cause: a full disk, Ctrl-C
             raise (error.__context__ or error) from None
 
 
 def load_resume(path: Path) -> dict:
-    """Read a resume file. Raises UserError if it is not one, is damaged, or is a pickle that would run code."""
+    """Read a resume file. Raises UserError if it is missing or damaged, or is a pickle that would run code."""
     if not path.is_file():
         raise UserError(f"nothing to resume: {path} does not exist; start without --resume")
     try:
-        with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
+        with zipfile.ZipFile(path) as archive:  # torch itself does not verify the checksums
             if damaged := archive.testzip():
-                raise ValueError(f"{damaged} has another checksum than it was written with")
+                raise ValueError(f"{damaged} has a wrong checksum")
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict):
-            raise ValueError("it holds something else")
+            raise ValueError("it holds no dictionary")
         return state
     except OSError:
         raise
-    except Exception as error:  # damage can make the parsers stumble in any way
+    except Exception as error:  # a damaged file can cause any exception in the parsers
         reason = str(error).split("\n")[0].split(". ")[0]
         raise UserError(f"{path} cannot be read ({reason}): delete it and train again, or restore a copy") from None

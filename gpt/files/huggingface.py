@@ -1,6 +1,6 @@
-"""GPT-2's and GPT-NeoX's own file layout: what `transformers` calls each setting and each weight.
+"""The file layouts of GPT-2 and GPT-NeoX: the names of settings and weights in `transformers`.
 
-Position "learned" is GPT-2, "rotary" is GPT-NeoX; this file only renames and reshapes, it computes nothing.
+Learned positions use GPT-2's layout, rotary positions GPT-NeoX's. This file only renames and reshapes.
 """
 
 import json
@@ -11,7 +11,7 @@ from torch import Tensor
 from gpt.errors import UserError
 from gpt.model import GPTConfig
 
-# Our names, which are GPT-2's, and GPT-NeoX's for the same weights.
+# Our names, which are those of GPT-2, and the names of the same weights in GPT-NeoX.
 NEOX_NAMES = (
     ("transformer.wte.", "gpt_neox.embed_in."),
     ("transformer.h.", "gpt_neox.layers."),
@@ -26,7 +26,7 @@ NEOX_NAMES = (
 
 
 def config_to_hf(config: GPTConfig, end_of_text: int) -> dict:
-    """config.json, as `transformers` reads it."""
+    """The content of config.json for `transformers`. end_of_text: the id of the end-of-text token."""
     if config.position == "learned":
         return {
             "model_type": "gpt2",
@@ -69,7 +69,7 @@ def config_to_hf(config: GPTConfig, end_of_text: int) -> dict:
 
 
 def load_config(folder: Path) -> GPTConfig:
-    """Read a model folder's config.json; UserError where it asks for something this GPT does not do."""
+    """Read a model folder's config.json. Raises UserError if it is missing, damaged, or not supported by this GPT."""
     path = folder / "config.json"
     if not path.is_file():
         raise UserError(f"{folder} is not a model folder: it holds no config.json (train.py writes one)")
@@ -93,10 +93,10 @@ def load_config(folder: Path) -> GPTConfig:
             )
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged: {type(error).__name__} {error}") from None
-    # Whatever else a config says must be what we do anyway; what it leaves out is GPT-2's or GPT-NeoX's default.
+    # All other settings must have the values that this GPT implements. A missing one is GPT-2's or GPT-NeoX's default.
     rope = hf.get("rope_parameters") or hf
-    is_classifier = "SequenceClassification" in str(hf.get("architectures"))  # it has no language head to tie
-    said = {
+    is_classifier = "SequenceClassification" in str(hf.get("architectures"))  # has no language head to tie
+    settings = {  # name: (value, supported values)
         "activation_function": (hf.get("activation_function", "gelu_new"), ("gelu_new", "gelu_pytorch_tanh")),
         "n_inner": (hf.get("n_inner"), (None, 4 * config.n_embd)),
         "scale_attn_weights": (hf.get("scale_attn_weights", True), (True,)),
@@ -105,7 +105,7 @@ def load_config(folder: Path) -> GPTConfig:
         "tie_word_embeddings": (hf.get("tie_word_embeddings", True), (True,)),
     }
     if config.position == "rotary":
-        said = {
+        settings = {
             "hidden_act": (hf.get("hidden_act", "gelu"), ("gelu",)),
             "intermediate_size": (hf.get("intermediate_size"), (4 * config.n_embd,)),
             "layer_norm_eps": (hf.get("layer_norm_eps", 1e-5), (1e-5,)),
@@ -116,9 +116,11 @@ def load_config(folder: Path) -> GPTConfig:
             "attention_bias": (hf.get("attention_bias", True), (True,)),
             "tie_word_embeddings": (is_classifier or hf.get("tie_word_embeddings", False), (True,)),
         }
-    for key, (value, known) in said.items():
-        if value not in known:
-            raise UserError(f"{path} asks for {key} = {value!r}, which this GPT does not do (it does {known[-1]!r})")
+    for key, (value, supported) in settings.items():
+        if value not in supported:
+            raise UserError(
+                f"{path} asks for {key} = {value!r}, which this GPT does not support (it supports {supported[-1]!r})"
+            )
     return config
 
 
@@ -127,19 +129,19 @@ def weights_to_hf(weights: dict[str, Tensor], config: GPTConfig) -> dict[str, Te
     weights = {name: weight for name, weight in weights.items() if name != "lm_head.weight"}  # tied to wte
     if config.position == "learned":
         return {name: transposed(name, weight).contiguous() for name, weight in weights.items()}
-    heads = (3, config.n_head, config.head_size)  # ours: all queries, all keys, all values; theirs: head by head
+    heads = (3, config.n_head, config.head_size)  # ours: all queries, all keys, all values; GPT-NeoX's: head by head
     hf = {}
     for name, weight in weights.items():
         if ".c_attn." in name:
             weight = weight.view(*heads, -1).transpose(0, 1).reshape(weight.shape)
-        for ours, theirs in NEOX_NAMES:
-            name = name.replace(ours, theirs)
+        for our_name, neox_name in NEOX_NAMES:
+            name = name.replace(our_name, neox_name)
         hf[name] = weight.contiguous()
     return hf
 
 
 def weights_from_hf(hf: dict[str, Tensor], config: GPTConfig) -> dict[str, Tensor]:
-    """The reverse. Old files lack the prefix "transformer." and hold causal masks, which are no weights."""
+    """Inverse of weights_to_hf. Old files lack the prefix "transformer." and hold causal masks; these are dropped."""
     weights = {}
     for name, weight in hf.items():
         if name.endswith((".attn.bias", ".masked_bias", ".rotary_emb.inv_freq", "embed_out.weight")):
@@ -149,8 +151,8 @@ def weights_from_hf(hf: dict[str, Tensor], config: GPTConfig) -> dict[str, Tenso
                 name = f"transformer.{name}"
             weight = transposed(name, weight)
         else:
-            for ours, theirs in NEOX_NAMES:
-                name = name.replace(theirs, ours)
+            for our_name, neox_name in NEOX_NAMES:
+                name = name.replace(neox_name, our_name)
             if ".c_attn." in name:
                 heads = (config.n_head, 3, config.head_size)
                 weight = weight.view(*heads, -1).transpose(0, 1).reshape(weight.shape)

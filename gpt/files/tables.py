@@ -8,16 +8,19 @@ from typing import TextIO
 
 from gpt.errors import UserError
 
-csv.field_size_limit(1 << 30)  # a whole book may stand in one field
+csv.field_size_limit(1 << 30)  # one field may hold a whole book
 
 
 def holds_rows(path: Path) -> bool:
-    """Whether a file's name says that it is a table, which read_rows reads, and not plain text."""
+    """Whether a file's name ends in .csv or .jsonl, which read_rows reads; other files are plain text."""
     return path.suffix.lower() in (".csv", ".jsonl")
 
 
 def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Each row of a CSV or JSONL file as (its line, {column: value}). Raises UserError where it is not one."""
+    """Yield each row of a CSV or JSONL file as (line number, {column: value}), values without white space around them.
+
+    Raises UserError if the file is neither, is damaged, is not UTF-8, or lacks a column.
+    """
     if not holds_rows(path):
         raise UserError(f"{path} is neither .csv nor .jsonl")
     read = csv_rows if path.suffix.lower() == ".csv" else json_rows
@@ -30,11 +33,12 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[
 
 
 def whole_characters(text: str) -> str:
-    """The text with U+FFFD for each half of a character: JSON can hold half an emoji, UTF-8 cannot."""
+    """Replace each unpaired surrogate with U+FFFD: JSON can hold half of an emoji, UTF-8 cannot."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def csv_rows(file: TextIO, path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict]]:
+    """(Line number, row) of each row of a CSV file. Raises UserError as read_rows does."""
     reader = csv.reader(file, strict=True)
     try:
         header = next(reader, [])
@@ -43,7 +47,7 @@ def csv_rows(file: TextIO, path: Path, columns: tuple[str, ...]) -> Iterator[tup
                 raise UserError(f"{path} has no column {name!r}: its first line names {', '.join(header) or 'none'}")
             if header.count(name) > 1:
                 raise UserError(f"{path} has {header.count(name)} columns {name!r}: rename or remove all but one")
-        start = reader.line_num + 1  # a quoted field may hold line ends, so rows are not lines
+        start = reader.line_num + 1  # a quoted field may contain line breaks, so a row may be several lines
         for row in reader:
             if row and len(row) != len(header):
                 raise UserError(
@@ -58,6 +62,7 @@ def csv_rows(file: TextIO, path: Path, columns: tuple[str, ...]) -> Iterator[tup
 
 
 def json_rows(file: TextIO, path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict]]:
+    """(Line number, object) of each line of a JSONL file. Raises UserError as read_rows does."""
     for line, content in enumerate(file, start=1):
         if not content.strip():
             continue

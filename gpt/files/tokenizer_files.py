@@ -1,8 +1,7 @@
-"""A tokenizer as GPT-2's own two files, vocab.json and merges.txt, and the settings that `transformers` puts beside
-them.
+"""Save and load a tokenizer as GPT-2's two files, vocab.json and merges.txt, with the settings of `transformers`.
 
-A tokenizer is nothing but the list of its merges. In the files, a byte that does not print is written as a character
-from 256 on: a space is "Ġ".
+The list of merges defines the tokenizer. The files write an unprintable byte as a character from U+0100 on: a space is
+"Ġ".
 """
 
 import json
@@ -17,28 +16,30 @@ CHAR_TO_BYTE = {char: byte for byte, char in BYTE_TO_CHAR.items()}
 
 
 def to_chars(token: bytes) -> str:
-    """How the files write a token's bytes."""
+    """The characters that stand for a token's bytes in the files."""
     return "".join(BYTE_TO_CHAR[byte] for byte in token)
 
 
 def to_bytes(chars: str) -> bytes:
+    """The inverse of to_chars. Raises KeyError for any other character."""
     return bytes(CHAR_TO_BYTE[char] for char in chars)
 
 
 def vocabulary(tokenizer: Tokenizer) -> dict[str, int]:
-    """vocab.json: each token's characters and its id."""
+    """The content of vocab.json: the characters of each token -> its id."""
     return {to_chars(token): i for token, i in tokenizer.ids.items()} | {END_OF_TEXT: tokenizer.end_of_text}
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path | str) -> None:
-    """Write vocab.json and merges.txt into an existing folder."""
+    """Write vocab.json and merges.txt to an existing folder. Raises UserError if they cannot be written."""
     lines = ["#version: 0.2", *(f"{to_chars(left)} {to_chars(right)}" for left, right in tokenizer.merges)]
     write_text(Path(folder) / "vocab.json", json.dumps(vocabulary(tokenizer), ensure_ascii=False))
     write_text(Path(folder) / "merges.txt", "\n".join(lines) + "\n")
 
 
 def save_tokenizer_with_settings(tokenizer: Tokenizer, context_length: int, folder: Path) -> None:
-    """Write all of a tokenizer's files, tokenizer_config.json among them, into a folder that may have to be made."""
+    """Write all files of a tokenizer, including tokenizer_config.json, and create the folder if it does not exist.
+    Raises UserError if a file cannot be written."""
     folder.mkdir(parents=True, exist_ok=True)
     save_tokenizer(tokenizer, folder)
     settings = {
@@ -55,7 +56,7 @@ def save_tokenizer_with_settings(tokenizer: Tokenizer, context_length: int, fold
 
 def load_tokenizer(folder: Path | str) -> Tokenizer:
     """Read a folder's vocab.json and merges.txt, ours or GPT-2's, and add_bos_token from tokenizer_config.json, if that
-    is there. Raises UserError if they are not that."""
+    exists. Raises UserError if a file is missing or damaged, or if the two do not match."""
     for name in ("vocab.json", "merges.txt"):
         if not (Path(folder) / name).is_file():
             raise UserError(f"{folder} holds no {name}: it is not a folder with a tokenizer")
@@ -64,11 +65,11 @@ def load_tokenizer(folder: Path | str) -> Tokenizer:
         vocab = json.loads((Path(folder) / "vocab.json").read_text(encoding="utf-8"))
         lines = (Path(folder) / "merges.txt").read_text(encoding="utf-8").split("\n")
         lines = lines[1:] if lines[0].startswith("#version") else lines
-        halves = [line.split(" ") for line in lines if line]
-        tokenizer = Tokenizer([(to_bytes(left), to_bytes(right)) for left, right in halves], add_bos_token)
+        pairs = [line.split(" ") for line in lines if line]
+        tokenizer = Tokenizer([(to_bytes(left), to_bytes(right)) for left, right in pairs], add_bos_token)
         if vocab == vocabulary(tokenizer):
             return tokenizer
-    except (ValueError, KeyError, TypeError):  # not JSON, not UTF-8, no pair in a line, a strange character
+    except (ValueError, KeyError, TypeError):  # not JSON, not UTF-8, a line without a pair, an unknown character
         pass
     raise UserError(
         f"vocab.json and merges.txt in {folder} do not fit each other as GPT-2's do "
@@ -77,7 +78,7 @@ def load_tokenizer(folder: Path | str) -> Tokenizer:
 
 
 def adds_bos_token(path: Path) -> bool:
-    """What a tokenizer_config.json says of it. Raises UserError if it is damaged."""
+    """Whether a tokenizer_config.json sets add_bos_token; False if there is none. Raises UserError if it is damaged."""
     try:
         return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("add_bos_token") is True
     except (ValueError, AttributeError):

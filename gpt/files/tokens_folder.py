@@ -1,4 +1,4 @@
-"""A tokens folder, as `python -m data.prepare` writes it: train.bin, val.bin, a tokenizer, and meta.json about them."""
+"""A tokens folder, as written by `python -m data.prepare`: train.bin, val.bin, a tokenizer, and their meta.json."""
 
 import json
 import math
@@ -12,10 +12,10 @@ from gpt.errors import UserError
 
 
 class TokensFolder:
-    """Opens the folder and looks whether it is whole.
+    """Open a tokens folder and check that it is complete.
 
-    meta: what meta.json says: sizes, sources, and the corpus's exact entropy where it is known. Raises UserError if the
-    folder is not one, or if its files hold something else than meta.json speaks of.
+    meta: the content of meta.json: sizes, sources, and the exact entropy of the corpus if it is known. Raises UserError
+    if it is not a tokens folder, or if its files do not match meta.json.
     """
 
     def __init__(self, folder: Path | str):
@@ -29,33 +29,34 @@ class TokensFolder:
         )
 
     def dataset(self, context_length: int, batch_size: int, seed: int = 0) -> Dataset:
-        """The folder as numbered batches. Raises UserError if it is too small for such windows, or holds ids outside
-        its own vocabulary (the batches do where those were not looked at here)."""
+        """The folder as numbered batches of `batch_size` windows of `context_length` tokens. Raises UserError if it has
+        too few tokens, or ids outside its vocabulary (ids that are not checked here are checked in their batch)."""
         for tokens, needed in ((self.train, 2 * context_length), (self.val, context_length + 1)):
             if len(tokens) < needed:
                 raise UserError(
                     f"{tokens.path} holds {len(tokens):,} tokens, fewer than the {needed:,} that a context of "
                     f"{context_length} needs: use more text or a smaller --model.context-length"
                 )
-            # All of a small file; of a large one 64 chunks, evenly spread: reading 10 GB would take half a minute.
+            # Check a small file completely, but only 64 evenly spaced chunks of a large one: 10 GB take half a minute.
             for start in range(0, len(tokens), CHUNK * max(1, len(tokens) // (64 * CHUNK))):
                 tokens[start : start + CHUNK]
-        arrays = cast(np.ndarray, self.train), cast(np.ndarray, self.val)  # as far as a Dataset asks for
+        arrays = cast(np.ndarray, self.train), cast(np.ndarray, self.val)  # they have what a Dataset needs
         return Dataset(*arrays, self.vocab_size - 1, context_length, batch_size, seed)
 
     def begins_documents(self, context_length: int) -> bool:
-        """Whether most windows begin with a document, at the end-of-text token before it: they do where the mean
+        """Whether most windows begin where a document begins, with the end-of-text token before it. They do if the mean
         document fits into a window."""
         return self.meta["train_tokens"] <= self.meta["train_documents"] * context_length
 
     def bits_per_byte(self, nats_per_token: float) -> float:
-        """The validation loss in a unit that does not depend on the vocabulary."""
+        """Convert a validation loss to bits per byte, a unit that does not depend on the vocabulary."""
         return nats_per_token / math.log(2) * self.meta["val_tokens"] / self.meta["val_bytes"]
 
 
 class MappedTokens:
-    """A file of ids that is read like an array. It is mapped afresh for each look, because the pages of a map that
-    stays open count as this process's memory more and more. Raises UserError if it is gone, or for an unknown id."""
+    """A file of token ids that is read like an array. Each access maps the file anew, because the pages of a map that
+    stays open add up in this process's memory. Raises UserError if the file is missing or has another size, or for an
+    id outside the vocabulary."""
 
     def __init__(self, path: Path, length: int, dtype: np.dtype, vocab_size: int):
         self.path, self.length, self.dtype, self.vocab_size = path, length, dtype, vocab_size
@@ -74,14 +75,15 @@ class MappedTokens:
         return ids
 
     def check_size(self) -> None:
+        """Raises UserError if the file is missing or has another size than meta.json lists."""
         if not self.path.is_file() or self.path.stat().st_size != self.length * self.dtype.itemsize:
             raise UserError(
-                f"{self.path} is missing or not the {self.length:,} tokens meta.json speaks of: prepare it again"
+                f"{self.path} is missing or not the {self.length:,} tokens that meta.json lists: prepare it again"
             )
 
 
 def read_meta(folder: Path) -> dict:
-    """meta.json of a tokens folder. Raises UserError where there is none that makes sense."""
+    """Read the meta.json of a tokens folder. Raises UserError if it is missing or damaged."""
     path = folder / "meta.json"
     if not path.is_file():
         raise UserError(

@@ -1,1 +1,1 @@
-"""Labels and tasks: reading, splits, what is trained, adapters, predictions, reports, pictures."""
+"""Fine-tuning on labelled text: data, splits, optimizers, adapters, predictions, reports and plots."""

@@ -1,4 +1,4 @@
-"""What finetune.py can be told."""
+"""The settings of finetune.py."""
 
 import math
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ Target = Literal["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
 @dataclass(frozen=True)
 class LoraConfig:
     rank: int = 8
-    """how many directions are added to each matrix"""
+    """rank of the update that is added to each matrix"""
     alpha: float = 16.0
-    """how strongly: what is learned is multiplied by alpha / rank"""
+    """scale of the update: it is multiplied by alpha / rank"""
     targets: Annotated[tuple[Target, ...], tyro.conf.arg(metavar="MATRIX ...")] = ("attn.c_attn", "mlp.c_fc")
-    """which matrices of each block: attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj"""
+    """the matrices of each block that are adapted: attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj"""
 
     def __post_init__(self) -> None:
         if self.rank < 1 or not 0 < self.alpha < math.inf:
@@ -34,80 +34,80 @@ class LoraConfig:
 @dataclass(frozen=True)
 class FinetuneConfig:
     model: Path = Path("out/tiny")
-    """the folder of a pretrained model, such as train.py writes"""
+    """the folder of a pretrained model, written by train.py or transformers"""
     data: Path = OUR_REVIEWS
-    """a folder with train.csv and perhaps val.csv and test.csv (or .jsonl), or one such file; columns text, label.
-    The default is made the first time: reviews of the toy world"""
+    """a folder with train.csv and optionally val.csv and test.csv (or .jsonl), or one such file; columns text, label.
+    The default data, reviews of the toy world, are generated on first use"""
     out: Path = Path("out/sentiment")
     """the run folder to write"""
     task: Literal["classification", "regression"] = "classification"
-    """regression: every label is a number, and numbers are estimated"""
+    """regression: every label is a number, and the model predicts numbers"""
     train: Literal["full", "head", "last-n", "lora"] = "full"
-    """what is trained: everything, the head alone, the last blocks and the head, or LoRA's thin matrices"""
+    """which weights are trained: all, the head, the last blocks and the head, or LoRA matrices and the head"""
     last_n: int = 2
-    """blocks that --train last-n trains"""
+    """number of blocks that --train last-n trains"""
     lora: LoraConfig = LoraConfig()
-    """the thin matrices of --train lora"""
+    """the LoRA matrices of --train lora"""
     keep_adapter: bool = False
-    """with --train lora: write a small adapter beside the model it needs, not a whole model"""
+    """with --train lora: save a small adapter that needs the pretrained model, not a whole model"""
     from_scratch: bool = False
-    """begin with random weights of the model's shape: shows what pretraining is worth"""
+    """start from random weights of the same shape, to measure the value of pretraining"""
     compare: bool = False
-    """do the same from random weights too, and tell the difference"""
+    """also train from random weights, and report the difference"""
     label_counts: tuple[int, ...] = ()
-    """do it with so many training labels too, from pretrained and from random weights, and draw the curves"""
+    """also train with these numbers of labels, from pretrained and from random weights, and plot the curves"""
     labels: int | None = None
-    """use only so many of the training examples"""
+    """use only this many training examples"""
     epochs: float = 2
-    """times through the training examples; hard tasks want more, and no harm is done: the best weights are kept"""
+    """passes over the training examples; hard tasks need more, and more do no harm: the best weights are kept"""
     min_steps: int = 500
-    """but at least so many updates, however few the examples"""
+    """minimum number of updates, however few the examples"""
     batch_size: int = 32
-    """texts in one update"""
+    """texts per update"""
     accumulate: int = 1
-    """parts that a batch is computed in, one after the other: more parts take less memory"""
+    """parts into which a batch is split for gradient accumulation; more parts need less memory"""
     learning_rate: float = 2e-3
-    """peak learning rate of the last block; for the 124M parameters of GPT-2 take a tenth"""
+    """peak learning rate of the last block; use a tenth of the default for the 124M parameters of GPT-2"""
     layer_decay: float = 0.9
-    """each block learns at this share of the rate of the one above it"""
+    """learning rate of each block, as a fraction of the rate of the block above it"""
     head_learning_rate: float = 5e-3
-    """peak learning rate of the head, which begins at random"""
+    """peak learning rate of the head, which starts from random weights"""
     warmup: float = 0.1
-    """share of the updates over which the learning rates rise; then they fall in a straight line to 0"""
+    """fraction of the updates in which the learning rates rise; afterwards they decay linearly to 0"""
     weight_decay: float = 0.1
-    """pull of the matrices towards 0"""
+    """weight decay of the matrices"""
     dropout: float = 0.1
-    """share of units dropped while training"""
+    """dropout probability during training"""
     word_dropout: float = 0.0
-    """share of each text's tokens left out while training, others every time"""
+    """fraction of each text's tokens dropped during training, chosen anew for each update"""
     label_smoothing: float = 0.0
-    """share of the target that is spread evenly over all labels"""
+    """fraction of the target probability that is spread evenly over all labels"""
     class_weights: bool = False
-    """let rare labels count more, so that each label weighs as much as the others in all"""
+    """weight the loss so that every label has the same total weight, however rare it is"""
     lm_loss: float = 0.0
-    """weight of the language-model loss on the same texts beside the loss on the labels (GPT-1: 0.5)"""
+    """weight of the language-model loss on the same texts, added to the loss on the labels (GPT-1: 0.5)"""
     grad_clip: float = 1.0
-    """longest gradient that is taken as it is; a longer one is shortened to this"""
+    """maximum norm of the gradient; a longer gradient is scaled down to it"""
     evaluations: int = 10
-    """looks at the validation split in the whole run; the best weights are kept"""
+    """number of evaluations on the validation split; the best weights are kept"""
     patience: int = 5
-    """stop after so many looks without a better one"""
+    """stop after this many evaluations without improvement"""
     split_seed: int = 0
-    """which examples make a validation or test split that is not given"""
+    """seed for the choice of a missing validation or test split, and of the examples for --labels"""
     seed: int = 0
     """the same seed on the same machine gives the same model, bit for bit"""
     device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes the fastest there is"""
+    """cpu, cuda, cuda:1 or mps; auto selects the fastest available device"""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """what matrix products are computed in; auto takes what this hardware is made for"""
+    """data type of matrix products; auto selects the best one for this hardware"""
     threads: int | None = None
-    """CPU threads to use; by default one for each core"""
+    """number of CPU threads; by default one per core"""
     plain: bool = False
-    """only the plain code of gpt/*.py: no fast twins, and float32 unless --precision says otherwise"""
+    """use only the plain code of gpt/*.py: no fast twins, and float32 unless --precision is given"""
     resume: bool = False
-    """go on from the run folder's resume.pt"""
+    """continue from the run folder's resume.pt"""
     overwrite: bool = False
-    """begin anew in a run folder that already holds a run"""
+    """start a new run in a run folder that already holds one"""
 
     def __post_init__(self) -> None:
         for name in ("last_n", "min_steps", "batch_size", "accumulate", "evaluations", "patience"):
@@ -129,7 +129,7 @@ class FinetuneConfig:
         if min(self.label_counts, default=2) < 2 or (self.labels is not None and self.labels < 2):
             raise UserError("labels and label_counts must be at least 2: there must be something to tell apart")
         if self.from_scratch and (self.compare or self.train != "full"):
-            raise UserError("--from-scratch trains everything, and is itself what --compare compares with")
+            raise UserError("--from-scratch needs --train full, and excludes --compare, which includes such a run")
         if self.train != "full" and (self.compare or self.label_counts):
             raise UserError("--compare and --label-counts need --train full: random weights must all be trained")
         if self.keep_adapter and self.train != "lora":

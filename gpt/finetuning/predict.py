@@ -1,10 +1,10 @@
-"""Labels for new texts, from one fine-tuned model or from several whose probabilities are averaged.
+"""Label new texts with a fine-tuned model, or with the averaged probabilities of several.
 
     python finetune.py predict --model out/sentiment --text "not bad at all" "I fell asleep"
     python finetune.py predict --model out/sentiment --file reviews.txt --format jsonl
     cat reviews.txt | python finetune.py predict --model out/one out/two out/three --file -
 
-A file holds one text a line; of a .csv or .jsonl file the column or key `text` is read.
+A file holds one text per line. In a .csv or .jsonl file, the column or key `text` is read.
 """
 
 import json
@@ -30,23 +30,23 @@ from gpt.running.device import Machine, pick_machine
 @dataclass(frozen=True)
 class PredictConfig:
     model: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER ...")]
-    """folders that finetune.py wrote; several of them are averaged"""
+    """folders written by finetune.py; the answers of several models are averaged"""
     text: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT ...")] = ()
-    """the texts themselves"""
+    """the texts to label"""
     file: Path | None = None
-    """a file of texts; - is standard input"""
+    """a file with the texts to label; - reads standard input"""
     format: Literal["table", "jsonl"] = "table"
-    """a table to look at, or one JSON object a line"""
+    """a readable table, or one JSON object per line"""
     device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes the fastest there is"""
+    """cpu, cuda, cuda:1 or mps; auto selects the fastest available device"""
 
 
 @torch.inference_mode()
 def classify(model: GPTClassifier, texts: list[list[int]], machine: Machine, batch_size: int = 64) -> Tensor:
-    """Texts as ids -> logits (number of texts, labels), float32 on the CPU.
+    """Texts as token ids -> logits (texts, labels), float32 on the CPU.
 
-    Texts of like length share a batch, so that little is spent on padding. Raises UserError for a text longer
-    than the context; an empty one has no last token, and must not be given.
+    Texts of similar length share a batch, to save padding. No text may be empty, because the head reads the last
+    token. Raises UserError if a text is longer than the context.
     """
     was_training = model.training
     model.eval()
@@ -62,10 +62,10 @@ def classify(model: GPTClassifier, texts: list[list[int]], machine: Machine, bat
 
 
 def answer_texts(folders: tuple[Path, ...], texts: list[str], machine: Machine) -> tuple[tuple[str, ...], Tensor]:
-    """(The labels, what the models say of each text on average): probabilities (texts, labels), or numbers
-    (texts, 1) of a regression. Texts longer than a model's context are cut off there.
+    """(The labels, the models' mean answers): probabilities (texts, labels), or for regression numbers (texts, 1).
 
-    Raises UserError if there is no model, or if they do not have the same labels.
+    Texts longer than a model's context are truncated. Raises UserError if no folder is given, if one holds no
+    fine-tuned model, or if the models' labels differ.
     """
     if not folders:
         raise UserError("--model names no folder: give it one that finetune.py wrote, or several")
@@ -82,9 +82,7 @@ def answer_texts(folders: tuple[Path, ...], texts: list[str], machine: Machine) 
         T = model.config.context_length
         tokens = [tokenizer.encode_document(text) for text in texts]
         if too_long := sum(len(text) > T for text in tokens):
-            print(
-                f"note: {folder} does not read the ends of {too_long:,} texts, longer than its context", file=sys.stderr
-            )
+            print(f"note: {folder} truncates {too_long:,} texts that are longer than its context", file=sys.stderr)
         tokens = [text[:T] for text in tokens]
         logits = classify(model, tokens, machine)
         answers = logits if model.is_regression else logits.softmax(1)  # (texts, labels)
@@ -93,7 +91,7 @@ def answer_texts(folders: tuple[Path, ...], texts: list[str], machine: Machine) 
 
 
 def read_texts(config: PredictConfig) -> list[str]:
-    """The texts to label. Raises UserError if there is none, or an empty one among those given with --text."""
+    """The texts to label. Raises UserError if there are none, or if --text or a table contains an empty one."""
     if bool(config.text) == (config.file is not None):
         raise UserError("give the texts with --text, or a file of them with --file")
     if config.file is None:
@@ -105,17 +103,17 @@ def read_texts(config: PredictConfig) -> list[str]:
         texts = [row["text"] for _, row in rows]
     else:
         try:
-            whole = read_standard_input() if str(config.file) == "-" else config.file.read_text(encoding="utf-8-sig")
+            content = read_standard_input() if str(config.file) == "-" else config.file.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
-            raise UserError(f"{config.file} is not UTF-8 text: see its byte {error.start}") from None
-        texts = [line.strip() for line in whole.split("\n") if line.strip()]
+            raise UserError(f"{config.file} is not UTF-8 text: see byte {error.start}") from None
+        texts = [line.strip() for line in content.split("\n") if line.strip()]
     if not texts or not all(texts):
         raise UserError("there is no text to label: a text must hold more than white space")
     return texts
 
 
 def predict(arguments: list[str]) -> None:
-    """The command: finetune.py predict."""
+    """Run the command `finetune.py predict`. Raises UserError as read_texts and answer_texts do."""
     config = parse_flags(
         lambda: tyro.cli(PredictConfig, prog="finetune.py predict", description=__doc__, args=arguments)
     )
@@ -125,16 +123,16 @@ def predict(arguments: list[str]) -> None:
         print("  ".join([*(f"{label:>10}" for label in labels), "answer      text"]))
     for text, row in zip(texts, answers.tolist(), strict=True):
         if len(labels) == 1:
-            said = {"text": text, labels[0]: row[0]}
+            result = {"text": text, labels[0]: row[0]}
         else:
-            said = {
+            result = {
                 "text": text,
                 "label": labels[row.index(max(row))],
                 "probabilities": dict(zip(labels, row, strict=True)),
             }
         if config.format == "jsonl":
-            print(json.dumps(said, ensure_ascii=False))
+            print(json.dumps(result, ensure_ascii=False))
         elif len(labels) == 1:
             print(f"{row[0]:10.4g}  {text}")
         else:
-            print("  ".join([*(f"{p:10.1%}" for p in row), f"{said['label']:10}  {text}"]))
+            print("  ".join([*(f"{p:10.1%}" for p in row), f"{result['label']:10}  {text}"]))

@@ -1,4 +1,4 @@
-"""What a fine-tuning tells: report.json, its pictures, and the same for the terminal."""
+"""The report of a fine-tuning run: report.json, its plots, and a summary for the terminal."""
 
 import contextlib
 import json
@@ -21,7 +21,10 @@ from gpt.running.run_folder import read_metrics
 def write_report(
     config: FinetuneConfig, model: GPTClassifier, task: Task, machine: Machine, seconds: float
 ) -> dict[str, Any]:
-    """Test the best weights, once, and write, plot and print what came out."""
+    """Evaluate the best weights once on the test split; write, plot and print the report, and return it.
+
+    seconds: duration of the run. Raises UserError if a file cannot be written.
+    """
     trained, total = count_weights(model)
     report: dict[str, Any] = {
         "task": config.task,
@@ -35,11 +38,11 @@ def write_report(
         "seconds": round(seconds, 1),
         "best_step": None,
     }
-    if (config.out / "report.json").is_file():  # of this very run, going on: what was compared with it stays
+    if (config.out / "report.json").is_file():  # from before this run was resumed: keep the comparisons
         with contextlib.suppress(ValueError):  # damaged
-            before = json.loads((config.out / "report.json").read_text(encoding="utf-8"))
-            report |= {key: before[key] for key in ("from_scratch", "label_counts") if key in before}
-    best = load_fine_tuned(config.out, machine.device)  # what the user will have, read back from the disk
+            previous = json.loads((config.out / "report.json").read_text(encoding="utf-8"))
+            report |= {key: previous[key] for key in ("from_scratch", "label_counts") if key in previous}
+    best = load_fine_tuned(config.out, machine.device)  # the saved files, which the user will load too
     if not config.plain:
         speed_up(best, machine.device, machine.dtype)
     report |= measures.measure_test_split(task, classify(best, task.tokens["test"], machine))
@@ -51,11 +54,12 @@ def write_report(
     if not best.is_regression:
         counts, accuracy = report["test"]["confusion"], report["test"]["accuracy"]
         report_plots.plot_confusion(counts, task.labels, accuracy, config.out / "confusion.png")
-    print(f"\n{describe_report(report)}\nin {seconds:.0f} s; all of it: {config.out / 'report.json'}")
+    print(f"\n{describe_report(report)}\nin {seconds:.0f} s; full report: {config.out / 'report.json'}")
     return report
 
 
 def save_report(folder: Path, report: dict) -> None:
+    """Write report.json. Raises UserError if it cannot be written."""
     write_text(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -70,19 +74,19 @@ def describe_report(report: dict) -> str:
     else:
         low, high = test["accuracy_95"]
         width = max(12, *map(len, test["classes"]))
-        lines.append(f"{'':{width}} precision   recall       F1 examples   taken for {', '.join(test['classes'])}")
+        lines.append(f"{'':{width}} precision   recall       F1 examples   predicted {', '.join(test['classes'])}")
         for (label, row), counts in zip(test["classes"].items(), test["confusion"], strict=True):
             figures = f"{row['precision']:9.1%} {row['recall']:8.1%} {row['f1']:8.1%} {row['examples']:8,}"
             lines.append(f"{label:>{width}} {figures}   {' '.join(f'{count:6,}' for count in counts)}")
         macro = test["macro"]
         lines.append(f"{'macro':>{width}} {macro['precision']:9.1%} {macro['recall']:8.1%} {macro['f1']:8.1%}")
-        lines.append(f"\ntest accuracy {test['accuracy']:.1%} (95 %: {low:.1%} to {high:.1%}); beside it "
+        lines.append(f"\ntest accuracy {test['accuracy']:.1%} (95 %: {low:.1%} to {high:.1%}); baselines: "
                      + ", ".join(f"{name} {b['accuracy']:.1%}" for name, b in report["baselines"].items()))  # fmt: skip
         if report["mistakes"]:
-            lines.append("\nthe mistakes it was surest of:")
+            lines.append("\nmost confident mistakes:")
         for mistake in report["mistakes"]:
             text = mistake["text"] if len(mistake["text"]) <= 90 else mistake["text"][:89] + "…"
-            said = f"{mistake['answer']} {mistake['probability']:.0%}"
-            lines.append(f"  {said:>16}, truly {mistake['label']:<10} {text}")
+            answer = f"{mistake['answer']} {mistake['probability']:.0%}"
+            lines.append(f"  {answer:>16}, true label {mistake['label']:<10} {text}")
     lines.append(f"\n{report['verdict']}")
     return "\n".join(lines)

@@ -1,5 +1,6 @@
-"""The pictures of a fine-tuning. Each function writes one PNG."""
+"""Plots of a fine-tuning run. Each function writes one PNG."""
 
+import math
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -9,7 +10,7 @@ from gpt.running.plots import INK, TRAIN, VALIDATION, plain
 
 
 def plot_confusion(counts: list[list[int]], labels: tuple[str, ...], accuracy: float, path: Path) -> None:
-    """What each true class (a row) was taken for (a column): counts, and shares of the row as shades."""
+    """The confusion matrix (labels, labels): a row per true class, a column per prediction. Shades: row shares."""
     n = len(labels)
     size = min(12, 3.2 + 0.7 * n)
     figure, axes = plt.subplots(figsize=(size, size), dpi=150, layout="constrained")
@@ -29,7 +30,7 @@ def plot_confusion(counts: list[list[int]], labels: tuple[str, ...], accuracy: f
 
 
 def plot_learning_curve(rows: list[dict], best_step: int, title: str, path: Path) -> None:
-    """Loss on the labels and validation accuracy (or R²) over the steps, from the rows of a metrics.jsonl."""
+    """Loss on the labels and validation accuracy (or R²) against the step, from the rows of metrics.jsonl."""
     steps = [row["step"] for row in rows]
     name, label = ("val_accuracy", "accuracy") if "val_accuracy" in rows[0] else ("val_r2", "R²")
     figure, (top, bottom) = plt.subplots(2, figsize=(8, 5), dpi=150, sharex=True, layout="constrained")
@@ -55,9 +56,10 @@ def plot_learning_curve(rows: list[dict], best_step: int, title: str, path: Path
 
 
 def plot_label_curve(rows: list[dict], score: str, path: Path) -> None:
-    """What pretraining is worth where labels are few: the score on the test split over the number of labels.
+    """The value of pretraining: the score on the test split against the number of labels.
 
     rows: {"labels": n, "pretrained": score, "from_scratch": score, "tfidf": score}; score: "accuracy" or "r2".
+    A score that does not exist is None.
     """
     counts = [row["labels"] for row in rows]
     figure, axes = plt.subplots(figsize=(8, 4.5), dpi=150, layout="constrained")
@@ -66,10 +68,11 @@ def plot_label_curve(rows: list[dict], score: str, path: Path) -> None:
         ("from_scratch", OTHER, "the same net from random weights"),
         ("tfidf", "#888888", "TF-IDF and logistic regression"),
     ):
-        values = [row[name] for row in rows]
+        values = [math.nan if row[name] is None else row[name] for row in rows]
         axes.plot(counts, values, color=color, linewidth=2, marker="o", label=label)
-        axes.annotate(f"{values[-1]:.1%}", (counts[-1], values[-1]), xytext=(8, -3), textcoords="offset points",
-                      color=color)  # fmt: skip
+        if math.isfinite(values[-1]):
+            axes.annotate(f"{values[-1]:.1%}", (counts[-1], values[-1]), xytext=(8, -3), textcoords="offset points",
+                          color=color)  # fmt: skip
     axes.set_xscale("log")
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
     axes.minorticks_off()

@@ -1,4 +1,4 @@
-"""Which weights of a classifier move, and how fast each of them."""
+"""Which weights of a classifier are trained, and the learning rate of each."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -17,9 +17,10 @@ BETAS = (0.9, 0.98)
 
 
 def choose_weights(model: GPTClassifier, config: FinetuneConfig) -> None:
-    """Freeze what `config.train` leaves alone. The last norm and the head are always trained.
+    """Freeze the weights that `config.train` does not train, and for "lora" add the LoRA matrices. The final norm and
+    the head are always trained.
 
-    Raises UserError if more blocks are asked for than there are.
+    Raises UserError if config.last_n is larger than the number of blocks.
     """
     body = model.transformer
     if config.train == "lora":
@@ -30,11 +31,12 @@ def choose_weights(model: GPTClassifier, config: FinetuneConfig) -> None:
     if config.train == "last-n":
         if config.last_n > len(body.h):
             raise UserError(f"--last-n is {config.last_n}, but the model has {len(body.h)} blocks")
-        body.h[-config.last_n :].requires_grad_(True)
+        for block in body.h[-config.last_n :]:
+            block.requires_grad_(True)
 
 
 def count_weights(model: GPTClassifier) -> tuple[int, int]:
-    """(Weights that are trained, all weights.)"""
+    """(Number of trained weights, number of all weights.)"""
     sizes = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
 
@@ -42,10 +44,12 @@ def count_weights(model: GPTClassifier) -> tuple[int, int]:
 def build_layerwise_optimizers(
     model: GPTClassifier, config: FinetuneConfig, twins: Mapping[type, type] = MappingProxyType({})
 ) -> list[Optimizer]:
-    """The optimizers that together update the weights that are trained: SharedAdam for the tokens' embeddings and AdamW
-    for the rest. Each depth has a rate of its own: the head fastest, every block slower than the one above it
-    ("Universal Language Model Fine-tuning for Text Classification", Howard and Ruder 2018, section 3.2), because
-    what lies low is the most general. Only matrices decay, and not the embeddings: they are looked up."""
+    """The optimizers of all trained weights: SharedAdam for the token embeddings, AdamW for the rest.
+
+    The head has its own learning rate. Each block has a lower rate than the block above it, because lower layers are
+    more general ("Universal Language Model Fine-tuning for Text Classification", Howard and Ruder 2018, section 3.2).
+    Weight decay applies to matrices, but not to embeddings. twins: for a class here, the faster one to use.
+    """
     n_layer = model.config.n_layer
     lowest = config.learning_rate * config.layer_decay**n_layer
     groups: dict[tuple[float, float], list] = {}  # (peak rate, decay) -> weights
@@ -59,7 +63,7 @@ def build_layerwise_optimizers(
             rate = config.learning_rate * config.layer_decay ** (n_layer - 1 - depth)
         elif name.startswith("transformer.ln_f."):
             rate = config.learning_rate
-        else:  # learned positions
+        else:  # position embeddings
             rate = lowest
         decay = config.weight_decay if weight.ndim >= 2 and ".wpe." not in name else 0.0
         groups.setdefault((rate, decay), []).append(weight)
@@ -74,12 +78,13 @@ def build_layerwise_optimizers(
 
 
 class SharedAdam(Uncompiled):
-    """Adam (Kingma and Ba 2015) with one second moment for a whole matrix: the mean square of the gradients of those
-    rows that have one, which are the words of a batch and, beside a language-model loss, all.
+    """Adam (Kingma and Ba 2015) with one second moment for a whole matrix: the mean square of the gradients of all rows
+    whose gradient is not zero. These are the tokens of a batch; with a language-model loss, all tokens.
 
-    Adam divides each gradient by its own usual size, so the vector of a word that occurs once moves as far as that
-    of one that occurs a thousand times. A language model has to learn its rare words that way (Kunstner et al. 2024); a
-    classifier would learn by them which few examples they stood in. Divided by one size for all, they move little.
+    Adam divides each gradient by its own root mean square, so the embedding of a token that occurs once moves as far as
+    that of a token that occurs a thousand times. A language model needs this to learn rare tokens (Kunstner et al.
+    2024). A classifier would use rare tokens to memorise the few examples that contain them. With one second moment for
+    all, embeddings of rare tokens move little.
     """
 
     def __init__(self, params: list[dict], betas: tuple[float, float]):

@@ -1,1 +1,1 @@
-"""What a model does inside: attention, the logit lens, reasons, sizes, and their pictures."""
+"""Look inside a model: attention, the logit lens, attributions, sizes, and their plots."""

@@ -1,6 +1,6 @@
-"""How large a GPT is, part by part, from its shape alone: nothing is allocated, so GPT-3 fits on a laptop.
+"""The size of a GPT, part by part, computed from its shape: nothing is allocated, so a laptop suffices for GPT-3.
 
-Parameters are counted by the formula of each part, memory and operations follow from them.
+Each part has a formula for its number of parameters. Memory and operations follow from them.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from gpt.model import GPTConfig
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The shape of a decoder-only transformer, as far as its size depends on it. The defaults are GPT-2's choices."""
+    """The properties of a decoder-only transformer that determine its size. The defaults are those of GPT-2."""
 
     vocab_size: int
     context_length: int
@@ -20,10 +20,10 @@ class Anatomy:
     attention_bias: bool = True
     norms_per_block: int = 2
     final_norm: bool = True
-    tied_head: bool = True  # the head shares the token embedding's matrix; one of its own has a bias too (GPT-J)
+    tied_head: bool = True  # the head shares the token embedding's matrix; an untied head also has a bias (GPT-J)
 
     def parameters(self) -> dict[str, int]:
-        """Weights of each part; they add up to the model's."""
+        """Number of parameters of each part; their sum is num_params()."""
         V, C, L = self.vocab_size, self.n_embd, self.n_layer
         return {
             "token embedding": V * C,
@@ -35,12 +35,13 @@ class Anatomy:
         }
 
     def num_params(self) -> int:
+        """Number of parameters of the whole model."""
         return sum(self.parameters().values())
 
     def flops_per_token(self, context: int | None = None) -> dict[str, int]:
-        """Operations to read one token when `context` tokens are there to attend to (by default, a full context);
-        a multiply-add counts as two. Training costs three times as much (backward twice). Norms, softmax and
-        activations are left out: under 1 % in models of a useful size."""
+        """Floating-point operations of each part to read one token that attends to `context` tokens (by default, a full
+        context); a multiply-add counts as two. Training costs three times as much: the backward pass costs two forward
+        passes. Norms, softmax and activations are left out: under 1 % in models of a useful size."""
         V, C, L, S = self.vocab_size, self.n_embd, self.n_layer, context or self.context_length
         return {
             "attention, matrices": 2 * L * 4 * C * C,
@@ -50,8 +51,8 @@ class Anatomy:
         }
 
     def memory(self, bytes_per_weight: float = 4) -> dict[str, float]:
-        """Bytes. Training: weight, gradient and AdamW's two averages, all in float32, without activations. Cache: the
-        keys and values of one full context, in the weights' precision."""
+        """Bytes. Training: weights, gradients and AdamW's two moments, all in float32, without activations. Cache: the
+        keys and values of one full context, in the precision of the weights."""
         return {
             "weights": self.num_params() * bytes_per_weight,
             "training": self.num_params() * 16,
@@ -66,11 +67,11 @@ def anatomy_of(config: GPTConfig) -> Anatomy:
 
 
 def training_flops_per_token(config: GPTConfig) -> int:
-    """Floating-point operations to train on one token in a full context: 6 N + 12 n_layer n_embd T.
+    """Floating-point operations to train on one token in a full context of T tokens: 6 N + 12 n_layer n_embd T.
 
-    The convention of PaLM (Chowdhery et al. 2022, appendix B): 2 for a multiply-add, forward once and backward twice; N
-    leaves out learned positions, which are looked up and not multiplied; the whole T×T of the scores counts although
-    half is masked.
+    The convention of PaLM (Chowdhery et al. 2022, appendix B): a multiply-add counts as two, and the backward pass
+    costs two forward passes. N is the number of parameters without learned positions, which are looked up and not
+    multiplied. The whole (T, T) matrix of attention scores counts, although half of it is masked.
     """
     anatomy = anatomy_of(config)
     in_matrices = anatomy.num_params() - anatomy.parameters()["positions"]
@@ -78,7 +79,7 @@ def training_flops_per_token(config: GPTConfig) -> int:
 
 
 def gpt3(n_layer: int, n_embd: int) -> Anatomy:
-    """GPT-3 (Brown et al. 2020, table 2.1): GPT-2's architecture; its sparse attention has the same weights."""
+    """GPT-3 (Brown et al. 2020, table 2.1) has GPT-2's architecture; its sparse attention has the same weights."""
     return Anatomy(50257, 2048, n_layer, n_embd)
 
 
@@ -94,8 +95,8 @@ FAMILY = {
     "gpt3-1.3b": gpt3(24, 2048),
     "gpt3-2.7b": gpt3(32, 2560),
     "gpt3-6.7b": gpt3(32, 4096),
-    "gpt3-13b": gpt3(40, 5120),  # the table says 5140, which its 40 heads of 128 do not make
+    "gpt3-13b": gpt3(40, 5120),  # the table says 5140, but 40 heads of 128 channels make 5120
     "gpt3": gpt3(96, 12288),
-    # Wang and Komatsuzaki 2021: rotary, attention and MLP side by side under one norm.
+    # Wang and Komatsuzaki 2021: rotary positions; attention and MLP in parallel, after one norm.
     "gpt-j-6b": Anatomy(50400, 2048, 28, 4096, False, attention_bias=False, norms_per_block=1, tied_head=False),
 }

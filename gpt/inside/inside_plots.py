@@ -1,8 +1,10 @@
-"""The pictures of a look inside. Each function draws what interpret.py found and writes one PNG."""
+"""Plots of the inside of a model. Each function draws results of interpret.py and writes one PNG."""
 
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.colors import Normalize
+from matplotlib.patches import Rectangle
 from matplotlib.transforms import IdentityTransform
 from torch import Tensor
 
@@ -14,7 +16,7 @@ GREY = (0.92, 0.92, 0.92, 1.0)
 
 
 def label(token: str) -> str:
-    """A token as a label, with white space made visible, and short."""
+    """A token as a label: white space is made visible, unprintable characters are replaced."""
     if token == END_OF_TEXT:
         return "<eot>"
     token = plain(token.replace("\n", "⏎").replace("\t", "→").replace(" ", "·"))
@@ -22,7 +24,7 @@ def label(token: str) -> str:
 
 
 def ink_on(colour: tuple[float, float, float, float]) -> str:
-    """Black or white, whichever can be read on this colour."""
+    """Black or white, whichever is readable on this colour (red, green, blue, alpha; each from 0 to 1)."""
     red, green, blue, _ = colour
     return "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else INK
 
@@ -36,10 +38,12 @@ def plot_coloured_text(
     title: str,
     path: Path,
 ) -> None:
-    """A text with every token on a colour that stands for its value, or grey for None; `scale` says what the
-    values are."""
+    """Draw a text with each token on a colour that shows its value, or grey for None.
+
+    limits: the values at the two ends of the colour map `colours`. scale: what the values are.
+    """
     figure = plt.figure(figsize=(10, 3), dpi=DPI)
-    colour_of, norm = plt.get_cmap(colours), plt.Normalize(*limits)
+    colour_of, norm = plt.get_cmap(colours), Normalize(*limits)
     margin, line, pad = 0.3 * DPI, 0.3 * DPI, 0.04 * DPI  # in pixels
     placed, x, row = [], margin, 0
     for token, value in zip(tokens, values, strict=True):
@@ -77,19 +81,17 @@ def plot_token_table(
     title: str,
     path: Path,
 ) -> None:
-    """A table of tokens with their probabilities as colours: `cells` and `values` (R, T), one column for each token
-    of a text (`columns`), one row for each of `rows`. Cells that are true in `marks` (R, T) get a frame."""
+    """Draw a table of tokens `cells` (R, T), coloured by their probabilities `values` (R, T), with one column for each
+    token of a text (`columns`) and one row for each of `rows`. Cells that are true in `marks` (R, T) get a frame."""
     R, T = values.shape
     figure, axes = plt.subplots(figsize=(1.6 + 0.78 * T, 1.5 + 0.36 * R), dpi=DPI, layout="constrained")
     image = axes.imshow(values.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for r in range(R):
         for t in range(T):
-            colour = image.cmap(image.norm(float(values[r, t])))
+            colour = plt.get_cmap("Blues")(float(values[r, t]))
             axes.text(t, r, label(cells[r][t])[:9], ha="center", va="center", fontsize=8, color=ink_on(colour))
             if marks[r, t]:
-                axes.add_patch(
-                    plt.Rectangle((t - 0.47, r - 0.45), 0.94, 0.9, fill=False, color="#b5442e", linewidth=1.6)
-                )
+                axes.add_patch(Rectangle((t - 0.47, r - 0.45), 0.94, 0.9, fill=False, color="#b5442e", linewidth=1.6))
     axes.set_xticks(range(T), [label(token) for token in columns], fontsize=9, rotation=30)
     axes.set_yticks(range(R), rows, fontsize=9)
     axes.tick_params(length=0)
@@ -103,8 +105,8 @@ def plot_token_table(
 def plot_attention_maps(
     weights: Tensor, tokens: list[str], titles: list[str], columns: int, title: str, path: Path
 ) -> None:
-    """Heads side by side, `columns` in a row: weights (heads, T, T); row t is where token t looks. `titles` names
-    the heads."""
+    """Draw attention maps side by side, `columns` per row. weights: (heads, T, T), row t shows where token t attends.
+    titles: the name of each head."""
     heads, T, _ = weights.shape
     rows, side = -(-heads // columns), max(2.5, 0.16 * T)
     figure, grid = plt.subplots(
@@ -115,7 +117,7 @@ def plot_attention_maps(
     for axes in grid.flat[heads:]:
         axes.set_visible(False)
     for axes, of_head, name in zip(grid.flat, weights, titles, strict=False):
-        # The square root shows weak attention too: a weight of 0.04 is a fifth of the way to the darkest.
+        # The square root makes weak attention visible: a weight of 0.04 gets a fifth of the darkest shade.
         axes.imshow(of_head.sqrt().numpy(), cmap="Blues", vmin=0, vmax=1)
         axes.set_title(name, fontsize=9, color=INK)
         axes.set_xticks(range(T), names, fontsize=8, rotation=90, family=MONOSPACE)
@@ -130,7 +132,7 @@ def plot_attention_maps(
 
 
 def plot_head_scores(scores: dict[str, Tensor], title: str, path: Path) -> None:
-    """A heat map for each named score (L, nh), side by side, with the numbers."""
+    """Draw a heat map for each named score (L, nh), side by side, with the numbers in the cells."""
     L, heads = next(iter(scores.values())).shape
     size = (len(scores) * (0.75 * heads + 1.2), 0.55 * L + 1.4)
     figure, grid = plt.subplots(1, len(scores), figsize=size, dpi=DPI, squeeze=False, layout="constrained")
@@ -154,7 +156,7 @@ def plot_head_scores(scores: dict[str, Tensor], title: str, path: Path) -> None:
 def plot_scatter_of_tokens(
     points: Tensor, tokens: list[str], title: str, axes_names: tuple[str, str], path: Path
 ) -> None:
-    """Tokens at their places (N, 2) of a projection."""
+    """Draw tokens at their projected positions, points (N, 2)."""
     figure, axes = plt.subplots(figsize=(9, 7), dpi=DPI, layout="constrained")
     axes.scatter(*points.T.numpy(), s=4, color="#9db7d5")
     for (x, y), token in zip(points.tolist(), tokens, strict=True):
@@ -167,10 +169,10 @@ def plot_scatter_of_tokens(
 
 
 def plot_place_map(similarity: Tensor, title: str, path: Path) -> None:
-    """How alike places are: similarity (N, N) from -1 to 1."""
+    """Draw the similarity of positions, (N, N), from -1 to 1."""
     figure, axes = plt.subplots(figsize=(6.4, 5.4), dpi=DPI, layout="constrained")
     image = axes.imshow(similarity.numpy(), cmap="RdBu_r", vmin=-1, vmax=1)
-    axes.set(xlabel="place", ylabel="place")
+    axes.set(xlabel="position", ylabel="position")
     axes.set_title(title, fontsize=12, color=INK, loc="left")
     figure.colorbar(image, label="similarity")
     figure.savefig(path)

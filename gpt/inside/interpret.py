@@ -1,6 +1,6 @@
-"""A look inside: what a model attends to, what each layer would already say, and how it pictures its tokens.
+"""Look inside a model: its attention, the predictions of each layer, its embeddings, and reasons for its answers.
 
-Everything here takes a model and token ids and returns tensors, for notebooks; inside_plots.py draws them.
+The functions take a model and token ids and return numbers, for use in notebooks; inside_plots.py draws them.
 
 Shapes at the ends of lines: L layers, nh heads, T tokens, C channels, V vocabulary.
 """
@@ -18,8 +18,9 @@ from gpt.model import GPT, attention_weights, rotate
 
 @torch.no_grad()
 def trace(model: GPT, tokens: list[int]) -> tuple[Tensor, Tensor]:
-    """Read a text and write down what happens inside: the residual stream (L + 1, T, C), before the first block and
-    after each, and the attention weights (L, nh, T, T), row t saying where token t looks."""
+    """Run the model on a text and record the residual stream (L + 1, T, C), before the first block and after each, and
+    the attention weights (L, nh, T, T), whose row t shows where token t attends. Raises UserError if the text is longer
+    than the context."""
     states, products = [], []
     handles = [model.transformer.h[0].register_forward_pre_hook(lambda _, inputs: states.append(inputs[0][0]))]
     for block in model.transformer.h:
@@ -41,48 +42,49 @@ def trace(model: GPT, tokens: list[int]) -> tuple[Tensor, Tensor]:
 
 
 def previous_token_score(model: GPT, tokens: list[int]) -> Tensor:
-    """(L, nh): how much of its attention a head gives to the token just before, averaged over a text."""
+    """(L, nh): the share of each head's attention that goes to the previous token, averaged over a text."""
     _, weights = trace(model, tokens)
     return weights.diagonal(-1, -2, -1).mean(-1)
 
 
 def induction_score(model: GPT, num_texts: int = 8, seed: int = 0) -> Tensor:
-    """(L, nh): how much of its attention a head gives to what came after this token the last time.
+    """(L, nh): the share of each head's attention that goes to the token after the previous occurrence of its token.
 
-    Random tokens, then the same ones again: whoever looks from the second A of "A B ... A" at B repeats patterns,
-    whatever they mean (Olsson et al. 2022, "In-context Learning and Induction Heads"). 1 is all of it; attending
-    evenly gives about 1/T. The random texts are drawn from `seed`, each half a context long.
+    Each text is a random sequence, half a context long, and the same sequence again. A head that attends from the
+    second A of "A B ... A" to B continues patterns, whatever they mean (Olsson et al. 2022, "In-context Learning and
+    Induction Heads"). Uniform attention scores about 1/T. The sequences are drawn from `seed`.
     """
     half = model.config.context_length // 2
     generator = torch.Generator().manual_seed(seed)
-    total = 0
+    total = torch.zeros(())
     for _ in range(num_texts):
-        once = torch.randint(0, model.config.vocab_size, (half,), generator=generator).tolist()
-        _, weights = trace(model, once + once)
-        total = total + weights.diagonal(1 - half, -2, -1).mean(-1)  # from place half + i to place i + 1
+        sequence = torch.randint(0, model.config.vocab_size, (half,), generator=generator).tolist()
+        _, weights = trace(model, sequence + sequence)
+        total = total + weights.diagonal(1 - half, -2, -1).mean(-1)  # from position half + i to position i + 1
     return total / num_texts
 
 
 @torch.no_grad()
 def logit_lens(model: GPT, tokens: list[int]) -> Tensor:
-    """(L + 1, T, V) log-probabilities: what the model would say if its last layer were the first, second, ...
+    """(L + 1, T, V) log-probabilities in nats: the predictions of the model if it ended after each layer.
 
-    Each layer's stream goes through the final norm and the head ("interpreting GPT: the logit lens", nostalgebraist
-    2020). Entry 0 is the embedding alone, the last one is the model's own answer.
+    The residual stream after each layer goes through the final norm and the head ("interpreting GPT: the logit lens",
+    nostalgebraist 2020). Entry 0 is the embedding alone, the last entry is the model's own prediction.
     """
     states, _ = trace(model, tokens)
     return model.lm_head(model.transformer.ln_f(states)).float().log_softmax(-1)
 
 
 def sure_from(logprobs: Tensor) -> Tensor:
-    """(L + 1, T, V) of the logit lens -> (T,): the layer from which on the likeliest token stays what it is."""
-    says = logprobs.argmax(-1)  # (L + 1, T)
-    agrees = (says == says[-1]).int().flip(0).cumprod(0)  # 1 from the top down, as long as it is the final answer
+    """(L + 1, T, V) of the logit lens -> (T,): the first layer from which the most likely token stays the same."""
+    predicted = logprobs.argmax(-1)  # (L + 1, T)
+    agrees = (predicted == predicted[-1]).int().flip(0).cumprod(0)  # 1 while it is the final answer
     return logprobs.size(0) - agrees.sum(0)
 
 
 def loss_per_layer(model: GPT, tokens: list[int]) -> list[float]:
-    """Nats per token on a text, for an exit after each layer (entry 0: after none), read a context at a time."""
+    """Loss on a text in nats per token, for an exit after each layer (entry 0: before the first): L + 1 numbers. A long
+    text is read one context at a time."""
     T = model.config.context_length
     total = torch.zeros(len(model.transformer.h) + 1)
     for start in range(0, len(tokens) - 1, T):
@@ -93,7 +95,7 @@ def loss_per_layer(model: GPT, tokens: list[int]) -> list[float]:
 
 
 def exit_after(model: GPT, layer: int) -> None:
-    """Let the model speak after its first `layer` blocks, in place: those above are taken away."""
+    """Remove all blocks above the first `layer` blocks, in place. Raises UserError if there is no such layer."""
     if not 1 <= layer <= len(model.transformer.h):
         raise UserError(f"the exit layer is {layer}, but the model has {len(model.transformer.h)} layers, from 1 up")
     model.transformer.h = model.transformer.h[:layer]
@@ -101,7 +103,7 @@ def exit_after(model: GPT, layer: int) -> None:
 
 @torch.no_grad()
 def nearest_tokens(model: GPT, token: int, k: int = 10) -> list[tuple[int, float]]:
-    """The k other tokens whose embeddings point most nearly the same way, with the cosine, nearest first."""
+    """The k other tokens whose embeddings are nearest, as (token id, cosine similarity), nearest first."""
     embeddings = F.normalize(model.transformer.wte.weight, dim=-1)  # (V, C)
     cosine = embeddings @ embeddings[token]  # (V,)
     cosine[token] = -2.0
@@ -111,23 +113,25 @@ def nearest_tokens(model: GPT, token: int, k: int = 10) -> list[tuple[int, float
 
 @torch.no_grad()
 def position_similarity(model: GPT) -> Tensor:
-    """(context, context): how alike two places are to the model, 1 on the diagonal.
+    """(context, context): the similarity of two positions, 1 on the diagonal.
 
-    Learned positions: the cosine of their vectors. Rotary ones: that of a vector turned to either place, on average.
+    Learned positions: the cosine of their vectors. Rotary positions: the cosine of a vector rotated to one position and
+    the same vector rotated to the other, on average.
     """
     if model.config.position == "learned":
-        places = F.normalize(model.transformer.wpe.weight, dim=-1)
-        return places @ places.T
+        positions = F.normalize(model.transformer.wpe.weight, dim=-1)
+        return positions @ positions.T
     cos, sin = rotary_tables(model.config.context_length, model.config.head_size)  # 2 × (context, hs)
     return (cos @ cos.T + sin @ sin.T) / cos.size(-1)
 
 
 def gradient_times_input(embedding: nn.Embedding, score: Callable[[], Tensor]) -> Tensor:
-    """How much each token moved a decision: the gradient of the score by the token's embedding, times the embedding.
+    """How much each token contributed to a score: the score's gradient with respect to the token's embedding, times the
+    embedding.
 
-    `score` runs a model over a text of T tokens, on top of `embedding` (its `transformer.wte`), and returns a scalar,
-    say the difference of two logits. Returns (T,): what the score would lose, to first order, if the
-    token's embedding were 0 (Shrikumar et al. 2017, "Not Just a Black Box", section 2).
+    `score` runs a model on a text of T tokens, using `embedding` (its `transformer.wte`), and returns a scalar, such as
+    the difference of two logits. Returns (T,): to first order, the decrease of the score if the token's embedding were
+    0 (Shrikumar et al. 2016, "Not Just a Black Box", section 2).
     """
     inputs: list[Tensor] = []
 
@@ -148,8 +152,9 @@ def gradient_times_input(embedding: nn.Embedding, score: Callable[[], Tensor]) -
 def without_most_and_least(
     score: Callable[[list[int]], Tensor], tokens: list[int], moved: Tensor, number: int
 ) -> tuple[float, float]:
-    """The check of an attribution: the score of the text without the `number` tokens that speak most for it, and
-    without the `number` that speak least for it. `score` takes ids; `moved` (T,) is gradient_times_input's."""
+    """Check an attribution: (the score without the `number` tokens that contributed most, the score without those that
+    contributed least). `score` takes token ids; `moved` (T,) is the result of gradient_times_input."""
     order = moved.argsort(descending=True).tolist()
     left_out = (set(order[:number]), set(order[-number:]))
-    return tuple(score([token for i, token in enumerate(tokens) if i not in out]).item() for out in left_out)
+    most, least = ([token for i, token in enumerate(tokens) if i not in out] for out in left_out)
+    return float(score(most)), float(score(least))

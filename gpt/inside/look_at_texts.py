@@ -11,7 +11,7 @@ from gpt.inside.given import Folder, Picture, Text, load_for_look, read_text, sh
 
 
 def show_surprise(model: Folder, text: Text, out: Picture = Path("surprise.png")) -> None:
-    """Colour every token of a text by how little the model expected it."""
+    """Colour each token of a text by its surprisal: -log2 of the probability that the model gave it."""
     from gpt.generate import score
     from gpt.inside.inside_plots import plot_coloured_text
 
@@ -27,7 +27,7 @@ def show_surprise(model: Folder, text: Text, out: Picture = Path("surprise.png")
 
 
 def show_next_tokens(model: Folder, text: Text, out: Picture = Path("next_tokens.png")) -> None:
-    """The likeliest next tokens after every token of a text; the one that came is framed."""
+    """The most likely next tokens after each token of a text; the actual next token is framed."""
     import torch
 
     from gpt.generate import score
@@ -42,7 +42,7 @@ def show_next_tokens(model: Folder, text: Text, out: Picture = Path("next_tokens
     for token, choice in zip(shown, choices, strict=False):
         likely = ", ".join(f"{show_token(tokenizer, t)!r} {math.exp(logprob):.2f}" for t, logprob in choice.top[:3])
         print(f"after {token!r:14} {likely}")
-    title = "What could come next (framed: what does)"
+    title = "Most likely next tokens (framed: the actual one)"
     plot_token_table(shown[:-1], cells, values, [f"{r + 1}." for r in range(6)], marks, "probability", title, out)
     print(f"picture: {out}")
 
@@ -50,10 +50,10 @@ def show_next_tokens(model: Folder, text: Text, out: Picture = Path("next_tokens
 def show_attention(
     model: Folder,
     text: Text,
-    layer: Annotated[int | None, arg(help="this layer only, drawn larger")] = None,
+    layer: Annotated[int | None, arg(help="draw only this layer, larger")] = None,
     out: Picture = Path("attention.png"),
 ) -> None:
-    """Where every head of every layer looks, on a text; with each head's measured habits."""
+    """Where each head attends on a text, with two scores: attention to the previous token, and to repeated patterns."""
     from gpt.inside.inside_plots import plot_attention_maps
     from gpt.inside.interpret import induction_score, previous_token_score, trace
 
@@ -79,7 +79,7 @@ def show_attention(
 
 
 def show_heads(model: Folder, text: Text, out: Picture = Path("heads.png")) -> None:
-    """Which heads look at the previous token, and which repeat patterns (induction): shares of attention, measured."""
+    """Which heads attend to the previous token, and which continue repeated patterns (induction heads)."""
     from gpt.inside.inside_plots import plot_head_scores
     from gpt.inside.interpret import induction_score, previous_token_score
 
@@ -87,7 +87,7 @@ def show_heads(model: Folder, text: Text, out: Picture = Path("heads.png")) -> N
     tokens, _ = read_text(text, tokenizer)
     scores = {
         "to the previous token": previous_token_score(gpt, tokens[: gpt.config.context_length]),
-        "to what followed last time": induction_score(gpt),
+        "to the token after the previous occurrence": induction_score(gpt),
     }
     for name, values in scores.items():
         layer, head = divmod(int(values.argmax()), values.size(1))
@@ -97,18 +97,18 @@ def show_heads(model: Folder, text: Text, out: Picture = Path("heads.png")) -> N
 
 
 def show_lens(model: Folder, text: Text, out: Picture = Path("lens.png")) -> None:
-    """What each layer would already say (the logit lens), and from which layer on it stays with its answer."""
+    """The prediction after each layer (the logit lens), and the first layer from which it stays the same."""
     from gpt.inside.inside_plots import plot_token_table
     from gpt.inside.interpret import logit_lens, sure_from
 
     gpt, tokenizer = load_for_look(model)
     tokens, shown = read_text(text, tokenizer, min(24, gpt.config.context_length))
     logprobs = logit_lens(gpt, tokens)  # (L + 1, T, V)
-    best, says = logprobs.max(-1)  # 2 × (L + 1, T)
-    cells = [[show_token(tokenizer, token) for token in row] for row in says.tolist()]
+    best, predicted = logprobs.max(-1)  # 2 × (L + 1, T)
+    cells = [[show_token(tokenizer, token) for token in row] for row in predicted.tolist()]
     sure = sure_from(logprobs)
     for token, layer, answer in zip(shown, sure.tolist(), cells[-1], strict=True):
-        print(f"after {token!r:14} it says {answer!r:14} from layer {layer} on")
+        print(f"after {token!r:14} the prediction is {answer!r:14} from layer {layer} on")
     rows = ["embedding", *(f"layer {n}" for n in range(1, len(cells)))]
     order = list(range(len(cells)))[::-1]  # the last layer on top
     marks = sure[None] == (len(cells) - 1) - sure.new_tensor(order[::-1])[:, None]
@@ -120,7 +120,7 @@ def show_lens(model: Folder, text: Text, out: Picture = Path("lens.png")) -> Non
 
 
 def show_layers(model: Folder, text: Text) -> None:
-    """The loss on a text if the model stopped after each layer (sample.py --exit-layer N)."""
+    """The loss on a text if the model exits after each layer (sample.py --exit-layer N)."""
     from gpt.inside.interpret import loss_per_layer
 
     gpt, tokenizer = load_for_look(model)
@@ -131,7 +131,7 @@ def show_layers(model: Folder, text: Text) -> None:
 
 
 def show_reasons(model: Folder, text: Text, out: Picture = Path("reasons.png")) -> None:
-    """Which tokens moved a classifier to its label, or a model to what it would say next (gradient × input)."""
+    """Which tokens led a classifier to its label, or a language model to its next token (gradient × input)."""
     import torch
 
     from gpt.files.tokenizer_files import load_tokenizer
@@ -149,32 +149,33 @@ def show_reasons(model: Folder, text: Text, out: Picture = Path("reasons.png")) 
         gpt, tokenizer = load_for_look(model)
         names = [repr(show_token(tokenizer, token)) for token in range(gpt.config.vocab_size)]
     tokens, shown = read_text(text, tokenizer, gpt.config.context_length)
-    start = int(tokenizer.add_bos_token)  # what only says that a text begins is no reason
+    start = int(tokenizer.add_bos_token)  # leave out the token that only marks the beginning of a text
 
     def scores(ids: list[int]) -> torch.Tensor:
-        """What the model gives each label, or each next token."""
+        """The logits of all labels, or of all next tokens."""
         if classifier:
             return gpt(torch.tensor([ids]), torch.tensor([len(ids)]))[0]
         return gpt(torch.tensor([ids]))[0, -1]
 
     with torch.no_grad():
-        first, *others = scores(tokens).topk(min(2, len(names))).indices.tolist()
+        best, *others = scores(tokens).topk(min(2, len(names))).indices.tolist()
 
     def lead(ids: list[int]) -> torch.Tensor:
-        """How far the first is ahead of the second; a regression has one answer only."""
-        found = scores(ids)
-        return found[first] - sum(found[other] for other in others)
+        """The best logit minus the second best; a regression has only one."""
+        logits = scores(ids)
+        return logits[best] - sum(logits[other] for other in others)
 
-    moved = gradient_times_input(gpt.transformer.wte, lambda: lead(tokens))
-    for token, value in zip(shown[start:], moved[start:].tolist(), strict=True):
+    contributions = gradient_times_input(gpt.transformer.wte, lambda: lead(tokens))
+    for token, value in zip(shown[start:], contributions[start:].tolist(), strict=True):
         print(f"{value:+8.3f}  {token!r}")
     number = min(3, len(tokens) - 1 - start)
     without_most, without_least = without_most_and_least(
-        lambda ids: lead(tokens[:start] + ids), tokens[start:], moved[start:], number
+        lambda ids: lead(tokens[:start] + ids), tokens[start:], contributions[start:], number
     )
-    print(f"the lead is {lead(tokens).item():+.3f}; without the {number} tokens that speak most for it "
-          f"{without_most:+.3f}, without the {number} that speak least for it {without_least:+.3f}")  # fmt: skip
-    largest, values = float(moved[start:].abs().max()), [None] * start + moved[start:].tolist()
-    title = f"Why {names[first]}" + "".join(f", and not {names[other]}" for other in others)
+    print(f"the score is {lead(tokens).item():+.3f}; without the {number} tokens that contributed most "
+          f"{without_most:+.3f}, without the {number} that contributed least {without_least:+.3f}")  # fmt: skip
+    values: list[float | None] = [*[None] * start, *contributions[start:].tolist()]
+    largest = float(contributions[start:].abs().max())
+    title = f"Why {names[best]}" + "".join(f", and not {names[other]}" for other in others)
     plot_coloured_text(shown, values, (-largest, largest), "RdBu_r", "against (blue) and for (red) it", title, out)
     print(f"picture: {out}")

@@ -1,4 +1,4 @@
-"""The commands of look.py that look at weights and shapes themselves, whatever the text."""
+"""The commands of look.py that show weights and shapes, without running the model."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,9 +12,9 @@ from gpt.inside.given import Folder, Picture, Text, load_for_look, read_text, sh
 
 
 def show_neighbours(
-    model: Folder, words: Annotated[tuple[str, ...], arg(help="words of one token each; a space in front counts")]
+    model: Folder, words: Annotated[tuple[str, ...], arg(help="words that are one token each; a leading space counts")]
 ) -> None:
-    """The tokens whose embeddings are nearest to that of each word."""
+    """The tokens whose embeddings are nearest to the embedding of each word (cosine similarity)."""
     from gpt.inside.interpret import nearest_tokens
 
     gpt, tokenizer = load_for_look(model)
@@ -22,7 +22,7 @@ def show_neighbours(
         tokens = tokenizer.encode(word)
         if len(tokens) != 1:
             parts = [show_token(tokenizer, token) for token in tokens]
-            raise UserError(f"{word!r} is {len(tokens)} tokens for this model, {parts}: give a word that is one")
+            raise UserError(f"{word!r} is {len(tokens)} tokens for this model, {parts}: give a word of one token")
         near = ", ".join(
             f"{show_token(tokenizer, token)!r} {cosine:.2f}" for token, cosine in nearest_tokens(gpt, tokens[0])
         )
@@ -32,10 +32,10 @@ def show_neighbours(
 def show_embeddings(
     model: Folder,
     text: Text,
-    most: Annotated[int, arg(help="how many tokens to show")] = 120,
+    most: Annotated[int, arg(help="number of tokens to show")] = 120,
     out: Picture = Path("embeddings.png"),
 ) -> None:
-    """A map of the tokens: their embeddings' two main directions (PCA)."""
+    """The embeddings of a text's most common tokens, along their first two principal components (PCA)."""
     import torch
     from sklearn.decomposition import PCA
 
@@ -48,31 +48,31 @@ def show_embeddings(
         raise UserError("a map needs at least two different tokens: give a longer text, or a larger --most")
     pca = PCA(2, svd_solver="full")
     points = torch.from_numpy(pca.fit_transform(gpt.transformer.wte.weight[tokens].detach().numpy()))
-    names = tuple(
-        f"direction {i + 1}: {share:.0%} of the variance" for i, share in enumerate(pca.explained_variance_ratio_)
-    )
+    first, second = (f"component {i + 1}: {share:.0%} of the variance"
+                     for i, share in enumerate(pca.explained_variance_ratio_))  # fmt: skip
+    names = first, second
     shown = [show_token(tokenizer, token) for token in tokens]
-    plot_scatter_of_tokens(points, shown, f"The {len(tokens)} commonest tokens as {model.name} sees them", names, out)
+    plot_scatter_of_tokens(points, shown, f"The {len(tokens)} most common tokens in {model.name}", names, out)
     print(f"{names[0]}, {names[1]}\npicture: {out}")
 
 
 def show_places(model: Folder, out: Picture = Path("places.png")) -> None:
-    """How alike two places in the context are to the model."""
+    """The similarity of any two positions in the context."""
     from gpt.inside.inside_plots import plot_place_map
     from gpt.inside.interpret import position_similarity
 
     gpt, _ = load_for_look(model)
     similarity = position_similarity(gpt)
-    plot_place_map(similarity, f"How alike places are ({gpt.config.position} positions)", out)
+    plot_place_map(similarity, f"Similarity of {gpt.config.position} positions", out)
     print(
         f"neighbours {similarity.diagonal(1).mean():.3f}, 16 apart {similarity.diagonal(16).mean():.3f}\npicture: {out}"
     )
 
 
 def show_sizes(
-    names: Annotated[tuple[str, ...], arg(help="which of the family, or model folders")] = tuple(FAMILY),
+    names: Annotated[tuple[str, ...], arg(help="names of the GPT family, or model folders")] = tuple(FAMILY),
 ) -> None:
-    """Parameters, memory and operations of the GPT family, part by part, computed from the shapes alone."""
+    """Parameters, memory and operations of the GPT family, part by part, computed from the shapes."""
     from gpt.files.huggingface import load_config
 
     parts = ("token embedding", "positions", "attention", "MLP", "norms", "head")

@@ -17,7 +17,7 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", 
 
 def fail(message: str) -> NoReturn:
     """Print `message` as one line on stderr and leave with exit code 2, as Unix commands do."""
-    tqdm.write("error: " + " ".join(message.split()), file=sys.stderr)  # on a line of its own, whatever bar is there
+    tqdm.write("error: " + " ".join(message.split()), file=sys.stderr)  # on a line of its own, below a progress bar
     sys.exit(2)
 
 
@@ -31,10 +31,10 @@ def parse_flags(parser: Callable[[], T]) -> T:
         if not exit_.code:  # --help is not a mistake
             raise
         lines = [line.strip("│╭╮╰╯─ ") for line in box.getvalue().splitlines()]
-        said = [line for line in lines[1:] if line]  # lines[0] is the title of the box
+        message_lines = [line for line in lines[1:] if line]  # lines[0] is the title of the box
         hints = ("Argument helptext", "For full helptext", "Perhaps you meant", "Similar options")
-        end = next((i for i, line in enumerate(said) if line.startswith(hints)), len(said))
-        message = re.sub(r"^Error parsing \w[\w.-]*: ", "", " ".join(said[:end]))  # a name of the parser's, no flag
+        end = next((i for i, line in enumerate(message_lines) if line.startswith(hints)), len(message_lines))
+        message = re.sub(r"^Error parsing \w[\w.-]*: ", "", " ".join(message_lines[:end]))  # the parser's own name
         raise UserError(f"{message} (--help explains)") from None
 
 
@@ -46,7 +46,7 @@ def read_standard_input() -> str:
 
 
 def run_main(main: Callable[[], None]) -> None:
-    """Run a script's main(): what the user can put right ends in one line, a bug in its traceback."""
+    """Run a script's main(). A mistake that the user can correct ends in one line, a bug in its traceback."""
     for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "replace"), (sys.stderr, "replace")):
         if isinstance(stream, io.TextIOWrapper):  # Windows would write in its own code page
             stream.reconfigure(encoding="utf-8", errors=errors)  # a command line may hold bytes that are no character
@@ -59,8 +59,8 @@ def run_main(main: Callable[[], None]) -> None:
         sys.exit(0)
     except OSError as error:  # a full disk, a folder without write permission, ...
         fail(f"{error.strerror or error}: {error.filename or 'while reading or writing'}")
-    except (MemoryError, RuntimeError) as error:  # PyTorch says it with a RuntimeError, on a CPU as on a GPU
-        if not isinstance(error, MemoryError) and not any(said in str(error) for said in OUT_OF_MEMORY):
+    except (MemoryError, RuntimeError) as error:  # PyTorch raises RuntimeError, on CPU and GPU
+        if not isinstance(error, MemoryError) and not any(sign in str(error) for sign in OUT_OF_MEMORY):
             raise
         fail("there is not enough memory: a smaller model, context or batch (--accumulate) needs less")
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What this machine does best: device, precision, compilation, chosen without being told."""
+"""What this machine does best: device, precision, compilation, chosen automatically."""
 
 import contextlib
 import importlib.util

@@ -40,7 +40,7 @@ def plot_loss(rows: list[dict], bits_per_nat: float, floor: float | None, title:
     """Training and validation loss over the steps, from the rows of a metrics.jsonl.
 
     bits_per_nat turns nats per token into bits per byte for the right-hand scale. floor: the entropy of the
-    corpus in bits per byte, drawn as the line nobody can go below, or None where it is not known.
+    corpus in bits per byte, drawn as the line that no model can go below, or None if it is unknown.
     """
     training = [(row["step"], row["train_loss"]) for row in rows if "train_loss" in row]
     validation = [(row["step"], row["val_loss"]) for row in rows if "val_loss" in row]

@@ -1,4 +1,4 @@
-"""One run on several processes, which `torchrun` starts: who does what, and what they tell each other.
+"""One run on several processes, which `torchrun` starts: how they share the work, and what they exchange.
 
 Every process holds the whole model and takes its share of each batch's windows. Before the update, gradients are
 averaged over all processes, so that all take the same step (`DistributedDataParallel`, Li et al. 2020). With
@@ -26,11 +26,12 @@ from gpt.model import GPT
 from gpt.running import sharding
 from gpt.running.device import Machine
 
-PATIENCE = timedelta(minutes=30)  # that one process waits for another: making data and samples takes a while
+PATIENCE = timedelta(minutes=30)  # for which one process waits for another: generating data and samples takes a while
 
 
 def place_of_process() -> tuple[int, int, int]:
-    """(rank, number of processes, rank among those of this machine), as torchrun says; no other place asks for it."""
+    """(rank, number of processes, rank among those of this machine), as set by torchrun. Only this function reads
+    them."""
     rank, size, local_rank = (os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     return int(rank or 0), int(size or 1), int(local_rank or 0)
 
@@ -156,14 +157,14 @@ def join_processes(machine: Machine, batch_size: int, accumulate: int, shard: bo
             torch.cuda.set_device(machine.device)
         dist.init_process_group("nccl" if machine.device.type == "cuda" else "gloo", timeout=PATIENCE)
         if rank > 0:
-            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  only the first one speaks
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  only the first process prints
     return Processes(rank, size, machine.device, shard)
 
 
 @contextlib.contextmanager
 def session() -> Iterator[None]:
-    """Part from the other processes at the end. Where one of them dies before, that is a UserError in the others; and
-    of an error that all of them meet only the first one speaks, since its end will end them."""
+    """Leave the other processes at the end. If one of them dies earlier, the others raise UserError. An error that all
+    processes raise is printed by the first one alone, because the others end with it."""
     try:
         yield
     except (RuntimeError, UserError, OSError) as error:

@@ -1,14 +1,14 @@
-"""The run folder around a model folder: what was asked for, what was measured, and what to go on from.
+"""The run folder around a model folder: the settings, the measurements, and the state to continue from.
 
-train_config.json says what was asked for, metrics.jsonl what was measured (one object a line), resume.pt holds the
-state to go on from.
+train_config.json holds the settings, metrics.jsonl the measurements (one object a line), resume.pt the state from which
+a run continues.
 
 A run may be killed at any moment, because each file is replaced whole, in this order: metrics.jsonl grows, then the
 model is written, then resume.pt. So these always hold:
 - resume.pt is the state after some step s, the first one (s = 0) being written before any work is done;
-- metrics.jsonl has every row up to step s, perhaps followed by rows of later steps, which going on drops;
-- the model is the best of the evaluations up to s, or that of one after s, which going on comes to again, with the
-  same bits.
+- metrics.jsonl has every row up to step s, perhaps followed by rows of later steps, which resuming drops;
+- the model is the best of the evaluations up to s, or that of one after s, which the resumed run reaches again, with
+  the same bits.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent.parent
 MODEL_FILES = ("model.safetensors", "config.json", "tokenizer_config.json", "vocab.json", "merges.txt")
 RUN_FILES = ("resume.pt", "metrics.jsonl", "train_config.json", "loss.png")
 FINETUNE_FILES = ("adapter.safetensors", "adapter.json", "report.json", "curve.png", "confusion.png", "labels.png")
-# Settings that may differ when a run goes on: they change where and how it is computed, not what.
+# Settings that may differ when a run is resumed: they change where and how it is computed, not the result.
 MAY_DIFFER = {"out", "data", "device", "precision", "compile", "threads", "log_every", "resume", "overwrite"}
 MAY_DIFFER |= {"accumulate", "sharding"}
 MAY_DIFFER |= {"compare", "label_counts"}  # finetune.py: further runs after this one
@@ -49,9 +49,9 @@ def check_new(config: Any) -> list[str]:
     """The files of an older run in `config.out`. Raises UserError if they must not be replaced."""
     if config.out.exists() and not config.out.is_dir():
         raise UserError(f"{config.out} is a file: --out names a folder to write")
-    if (config.out / "meta.json").exists():  # with a tokenizer in it, which --overwrite would remove
+    if (config.out / "meta.json").exists():  # it holds a tokenizer, which --overwrite would remove
         raise UserError(f"{config.out} is a tokens folder: --out names another one, for the run")
-    # resume.pt goes first, so that nobody goes on with a run that is half removed.
+    # resume.pt goes first, so that a run that is half removed cannot be resumed.
     present = [name for name in (*RUN_FILES, *MODEL_FILES, *FINETUNE_FILES) if (config.out / name).exists()]
     if present and not config.overwrite and not was_killed_at_once(config.out):
         raise UserError(

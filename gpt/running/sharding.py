@@ -22,7 +22,7 @@ def shard(model: GPT, device: torch.device, size: int) -> GPT:
     from torch.distributed.fsdp import fully_shard
 
     mesh = init_device_mesh(device.type, (size,))
-    for block in model.transformer.h:  # moved, split and let go one by one: they need not fit together
+    for block in model.transformer.h:  # moved and split one by one, because all of them may not fit
         fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
     return model

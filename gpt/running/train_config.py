@@ -1,4 +1,4 @@
-"""What train.py can be told, and the presets that say it for you."""
+"""The settings of train.py, and its presets."""
 
 import math
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class TrainConfig:
     batch_size: int
     """windows of context_length tokens in one update"""
     accumulate: int = 1
-    """parts that a process computes its share of a batch in, one after the other: more parts take less memory"""
+    """parts into which a batch is split for gradient accumulation; more parts need less memory"""
     optimizer: Literal["muon", "adamw", "sgd"] = "muon"
     """muon for the blocks' matrices and adamw for the rest, or one of the others for everything"""
     learning_rate: float = 6e-3
@@ -27,38 +27,38 @@ class TrainConfig:
     muon_learning_rate: float = 0.03
     """peak learning rate of Muon"""
     warmup_steps: int = 20
-    """updates over which the learning rate rises; then it falls in a straight line to 0. A run of fewer updates warms
-    up for a fifth of them"""
+    """updates over which the learning rate rises; afterwards it falls linearly to 0. A run of fewer updates warms up
+    for a fifth of them"""
     weight_decay: float = 0.1
-    """pull of the matrices towards 0"""
+    """weight decay of the matrices"""
     grad_clip: float = 1.0
-    """longest gradient that is taken as it is; a longer one is shortened to this"""
+    """largest gradient norm; a longer gradient is scaled down to it"""
     eval_every: int = 100
-    """updates between two looks at the whole validation split"""
+    """updates between two evaluations on the whole validation split"""
     log_every: int = 10
-    """updates summed up in one line of metrics.jsonl"""
+    """updates that one line of metrics.jsonl averages"""
     seed: int = 0
     """the same seed on the same machine gives the same model, bit for bit"""
     data: Path | None = None
-    """the tokens folder to train on; without it, stories of the toy world are made"""
+    """the tokens folder to train on; the default data, stories of the toy world, are generated on first use"""
     init: Path | None = None
-    """begin with the weights of this model folder, whose tokenizer and shape data and model must have"""
+    """start from the weights of this model folder; the data must use its tokenizer, the model must have its shape"""
     device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes the fastest there is"""
+    """cpu, cuda, cuda:1 or mps; auto selects the fastest available device"""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """what matrix products are computed in; auto takes what this hardware is made for"""
+    """data type of matrix products; auto selects the best one for this hardware"""
     compile: Literal["auto", "on", "off"] = "auto"
-    """let PyTorch compile the model; auto does where it pays"""
+    """compile the model with torch.compile; auto does so on GPUs"""
     threads: int | None = None
-    """CPU threads to use; by default one for each core"""
+    """number of CPU threads; by default one per core"""
     plain: bool = False
-    """only the plain code of gpt/*.py: no fast twins, and float32 unless --precision says otherwise"""
+    """use only the plain code of gpt/*.py: no fast twins, and float32 unless --precision is given"""
     sharding: bool = False
-    """under torchrun: spread weights, gradients and optimizer state over the processes, for models too large for one"""
+    """under torchrun: shard weights, gradients and optimizer state over the processes, for models too large for one"""
     resume: bool = False
-    """go on from the run folder's resume.pt"""
+    """continue from the run folder's resume.pt"""
     overwrite: bool = False
-    """begin anew in a run folder that already holds a run"""
+    """start a new run in a run folder that already holds one"""
 
     def __post_init__(self) -> None:
         for name in ("max_steps", "batch_size", "accumulate", "eval_every", "log_every"):

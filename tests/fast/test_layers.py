@@ -17,7 +17,7 @@ from gpt.fast.layers import (
     FusedLayerNorm,
     KernelAttention,
     QuickDropout,
-    drop,
+    drop_units,
     rotary_tables,
 )
 from gpt.fast.speed_up import speed_up
@@ -172,7 +172,7 @@ def test_only_bfloat16_on_a_cpu_with_short_contexts_attends_by_hand(device, dtyp
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_the_share_p_is_dropped_and_the_rest_grows(p, dtype):
     torch.manual_seed(0)
-    y = drop(torch.ones(1001, 999, dtype=dtype), p)
+    y = drop_units(torch.ones(1001, 999, dtype=dtype), p)
     assert y.dtype == dtype and y.shape == (1001, 999)
     assert (y == 0).float().mean().item() == pytest.approx(p, abs=4 * (p * (1 - p) / 1e6) ** 0.5)
     assert y.max().item() == pytest.approx(1 / (1 - p), rel=0.01)
@@ -181,7 +181,7 @@ def test_the_share_p_is_dropped_and_the_rest_grows(p, dtype):
 
 def test_neighbours_are_dropped_independently():
     torch.manual_seed(1)
-    kept = (drop(torch.ones(1_000_000), 0.5) > 0).float() - 0.5
+    kept = (drop_units(torch.ones(1_000_000), 0.5) > 0).float() - 0.5
     for distance in range(1, 9):  # four units share one random number
         assert abs((kept[distance:] * kept[:-distance]).mean().item()) < 4 * 0.25 / 1000
 
@@ -191,13 +191,13 @@ def test_the_seed_decides():
     draws = []
     for seed in (3, 3, 4):
         torch.manual_seed(seed)
-        draws.append(drop(x, 0.5))
+        draws.append(drop_units(x, 0.5))
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
 
 
 def test_gradients_pass_where_units_were_kept_and_nowhere_else():
     x = torch.ones(1000, requires_grad=True)
-    y = drop(x, 0.3)
+    y = drop_units(x, 0.3)
     y.sum().backward()
     assert torch.equal(x.grad, y.detach())
 

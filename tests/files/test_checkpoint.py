@@ -128,20 +128,20 @@ def test_weights_that_do_not_fit_the_config_are_refused(model, tokenizer, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "setting",
+    ("setting", "message"),
     [
-        {"activation_function": "relu"},
-        {"scale_attn_by_inverse_layer_idx": True},
-        {"n_inner": 100},
-        {"model_type": "llama"},
-        {"n_embd": "wide"},
+        ({"activation_function": "relu"}, "asks for activation_function = 'relu'"),
+        ({"scale_attn_by_inverse_layer_idx": True}, "asks for scale_attn_by_inverse_layer_idx = True"),
+        ({"n_inner": 100}, "asks for n_inner = 100"),
+        ({"model_type": "llama"}, "is of type 'llama'"),
+        ({"n_embd": "wide"}, r"config\.json is damaged: TypeError"),
     ],
 )
-def test_another_architecture_is_refused_by_name(tokenizer, tmp_path, setting):
+def test_another_architecture_is_refused_by_name(tokenizer, tmp_path, setting, message):
     save_model(random_model("learned"), tokenizer, tmp_path)
     config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     (tmp_path / "config.json").write_text(json.dumps(config | setting), encoding="utf-8")
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=message):
         load_model(tmp_path)
 
 

@@ -17,7 +17,7 @@ from gpt.classifier import GPTClassifier, language_loss, loss_on_labels, pad
 from gpt.errors import UserError
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.baselines import baselines
-from gpt.finetuning.labelled import Example, read_examples, read_splits, take
+from gpt.finetuning.labelled import Example, read_examples, read_splits, take_share
 from gpt.finetuning.measures import bootstrap, interval_of_accuracy, measure_classes, verdict, worst_mistakes
 from gpt.finetuning.predict import PredictConfig, answer_texts, read_texts
 from gpt.finetuning.task import Buckets, drop_words, load_task
@@ -102,10 +102,10 @@ def test_a_split_that_is_not_given_has_each_label_in_its_share_and_no_text_twice
 
 def test_many_labels_of_few_examples_each_are_shared_out_too(tmp_path):
     rows = [Example(f"text {i}", f"label {i % 10}") for i in range(50)]
-    kept, taken = take(rows, 0.2, "key", tmp_path)
+    kept, taken = take_share(rows, 0.2, "key", tmp_path)
     assert [len({example.label for example in part}) for part in (kept, taken)] == [10, 10]
     assert len(taken) == 10
-    kept, taken = take(rows, 0.1, "key", tmp_path)
+    kept, taken = take_share(rows, 0.1, "key", tmp_path)
     assert len({example.label for example in taken}) == 5 == len(taken)
     assert len({example.label for example in kept}) == 10
 
@@ -117,7 +117,7 @@ def test_the_only_example_of_a_label_stays_in_training_and_other_rare_ones_go_by
     ]
     seen = set()
     for seed in range(30):
-        kept, taken = take(rows, 0.1, f"{seed}", tmp_path)
+        kept, taken = take_share(rows, 0.1, f"{seed}", tmp_path)
         assert len(taken) == 53
         assert {example.label for example in kept} == {example.label for example in rows}
         seen |= {example.label for example in taken}
@@ -126,14 +126,14 @@ def test_the_only_example_of_a_label_stays_in_training_and_other_rare_ones_go_by
 
 def test_numbers_that_all_differ_are_taken_too(tmp_path):
     rows = [Example(f"text {i}", f"{i}.5") for i in range(100)]
-    kept, taken = take(rows, 0.1, "key", tmp_path, regression=True)
+    kept, taken = take_share(rows, 0.1, "key", tmp_path, regression=True)
     assert len(taken) == 10 and len(kept) == 90
 
 
 def test_a_part_of_the_examples_has_the_size_that_was_asked_for(tmp_path):
     rows = [Example(f"text {i}", "abc"[i % 3]) for i in range(8_000)]
     for count in (125, 500, 2_000, 7_999):
-        assert len(take(rows, count / 8_000, "key", tmp_path)[1]) == count
+        assert len(take_share(rows, count / 8_000, "key", tmp_path)[1]) == count
 
 
 def test_standard_input_loses_the_mark_that_editors_put_first_and_may_be_missing(monkeypatch):
@@ -219,8 +219,8 @@ def test_baselines_learn_words_of_any_script():
 
 def test_taking_examples_depends_on_the_key_alone():
     examples = [Example(f"text {i}", "ab"[i % 2]) for i in range(100)]
-    assert take(examples, 0.2, "1", Path("x")) == take(examples, 0.2, "1", Path("x"))
-    assert take(examples, 0.2, "1", Path("x")) != take(examples, 0.2, "2", Path("x"))
+    assert take_share(examples, 0.2, "1", Path("x")) == take_share(examples, 0.2, "1", Path("x"))
+    assert take_share(examples, 0.2, "1", Path("x")) != take_share(examples, 0.2, "2", Path("x"))
 
 
 def test_several_models_are_averaged(config, tmp_path):

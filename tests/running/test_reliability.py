@@ -20,10 +20,11 @@ from data.prepare import PrepareConfig, prepare
 from gpt.dataset import Dataset
 from gpt.errors import UserError
 from gpt.files.atomic import temporary_path
-from gpt.files.checkpoint import load_model, load_resume, save_model
+from gpt.files.checkpoint import load_model, load_resume, save_model, save_resume
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.model import GPT
 from gpt.optim import update
+from gpt.running import run_folder
 from gpt.running.run_folder import read_metrics
 from tests.helpers import small_training
 from tests.processes import start_train
@@ -310,9 +311,19 @@ def test_a_skipped_step_moves_no_weight_of_any_optimizer_and_an_endless_row_of_t
         assert all(torch.equal(weight, torch.ones(2, 2)) for weight in weights)
 
 
-def test_train_config_is_written_before_the_state_that_refers_to_it(config, before_step):
-    before_step(0, lambda: seen.update(contents(config.out)))
-    seen = {}
+def test_train_config_is_written_before_the_state_that_refers_to_it(config, monkeypatch):
+    states, found = [], []  # what goes into resume.pt, and what the folder holds just before
+
+    def watched(state, path):
+        states.append(state)
+        found.append(contents(config.out))
+        save_resume(state, path)
+
+    monkeypatch.setattr(run_folder, "save_resume", watched)
     train(config)
-    assert {"train_config.json", "resume.pt"} <= seen.keys()
-    assert json.loads(seen["train_config.json"])["max_steps"] == 20
+    assert [state["step"] for state in states] == [0, 8, 16, 20]
+    assert found[0].keys() == {"train_config.json"}
+    asked_for = json.loads(found[0]["train_config.json"])
+    assert asked_for["max_steps"] == 20
+    assert asked_for == {"version": states[0]["version"], **json.loads(states[0]["config"])}
+    assert contents(config.out)["train_config.json"] == found[0]["train_config.json"]
