@@ -27,6 +27,7 @@ from gpt.fast.speed_up import speed_up
 from gpt.files.huggingface import config_to_hf, weights_to_hf
 from gpt.model import GPT, GPTConfig
 from gpt.running.command_line import parse_flags, run_main
+from gpt.running.device import pick_machine
 
 MODELS = {
     "small": ("4 layers, 128 wide, 0.8M", GPTConfig(65, 256, 4, 4, 128), 200),
@@ -78,6 +79,7 @@ def size(model: GPT) -> int:
 
 def main() -> None:
     config = parse_flags(lambda: tyro.cli(DecodeConfig, description=__doc__))
+    pick_machine("cpu")  # what sample.py does first
     if config.threads:
         torch.set_num_threads(config.threads)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads\n")

@@ -73,7 +73,7 @@ class Dataset:
         beginning: where the last window cut it, it is read again, with IGNORED in place of the targets that have been
         counted. Longer documents are read in windows side by side.
         """
-        tokens, T = self.val, self.context_length
+        tokens, T = self.val[:], self.context_length  # mapped once
         chunks = range(0, len(tokens), CHUNK)
         ends = [start + np.flatnonzero(tokens[start : start + CHUNK] == self.end_of_text) for start in chunks]
         starts = np.concatenate(([0], *ends, [len(tokens)]))  # a document is predicted from the end of the one before

@@ -5,6 +5,8 @@ max|w| / 127, so that w ≈ scale · integers ("LLM.int8()", Dettmers et al. 202
 norms and positions are about 1 % of the weights and stay as they are. For generating only: int8 has no gradient.
 """
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,6 +38,7 @@ def int8_product(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     return torch.ops.aten._weight_int8pack_mm(x.to(torch.bfloat16), weight, scale.to(torch.bfloat16)).to(x.dtype)
 
 
+@functools.cache
 def has_vnni() -> bool:
     """Whether this CPU multiplies int8, as far as PyTorch can say; its check is not public and may go."""
     check = getattr(torch.cpu, "_is_vnni_supported", None)

@@ -8,7 +8,6 @@ from torch.optim import Optimizer
 
 from gpt.fast.layers import AddedMaskAttention, FastAttention, FusedGELU, FusedLayerNorm, KernelAttention, QuickDropout
 from gpt.fast.optimizers import BatchedMuon, BFloat16Muon, FusedAdamW, UncompiledSGD
-from gpt.fast.pytorch import keep_freed_memory
 from gpt.model import GELU, CausalSelfAttention, Dropout, LayerNorm, Transformer
 from gpt.muon import Muon
 from gpt.optim import SGD, AdamW
@@ -22,8 +21,6 @@ def speed_up(model: nn.Module, device: torch.device, dtype: torch.dtype) -> Twin
     Each layer gets the class of its twin: the object, its weights and its name in a state dict stay what they are.
     Returns all twins; those of optimizers are for build_optimizers.
     """
-    if device.type == "cpu":
-        keep_freed_memory()
     bfloat16 = dtype == torch.bfloat16  # float16 would overflow in Muon
     attention: type[FastAttention] = KernelAttention
     context = next(part.config.context_length for part in model.modules() if isinstance(part, Transformer))

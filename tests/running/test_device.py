@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from gpt.running import device
 from gpt.running.device import best_dtype, pick_machine
 
 CPU = torch.device("cpu")
@@ -31,3 +32,12 @@ def test_a_plain_run_computes_in_float32_unless_told_otherwise(monkeypatch):
     assert pick_machine("cpu").dtype == torch.bfloat16
     assert pick_machine("cpu", plain=True).dtype == torch.float32
     assert pick_machine("cpu", "bfloat16", plain=True).dtype == torch.bfloat16
+
+
+def test_a_fast_run_keeps_freed_memory_and_a_plain_one_does_not(monkeypatch):
+    calls = []
+    monkeypatch.setattr(device, "keep_freed_memory", lambda: calls.append("kept"))
+    pick_machine("cpu", plain=True)
+    assert calls == []
+    pick_machine("cpu")
+    assert calls == ["kept"]
