@@ -103,7 +103,7 @@ def finetune(config: FinetuneConfig) -> dict | None:
             scaler.scale(objective * share).backward()
         loss = run.agree_on_loss(step, loss)
         update(optimizers, scaler, model.parameters(), config.grad_clip, step)
-        run.log(step, loss)
+        run.finish_step(step, loss)
 
         if run.evaluates_after(step):
             scores = validation_scores(model, task, machine)

@@ -6,8 +6,9 @@
     python train.py tiny --data data/book --out out/book --resume
     python train.py tiny --data data/reviews-text --out out/film --init out/tiny    # go on with other text
 
-The best model so far (by validation loss) is always in the run folder, which is also a Hugging Face model folder.
-Beside it: metrics.jsonl, loss.png, train_config.json, and resume.pt, from which an interrupted run goes on.
+After each evaluation the best model so far (by validation loss) is in the run folder, which is also a Hugging Face
+model folder. Beside it: train_config.json, metrics.jsonl, resume.pt, from which an interrupted run goes on, and at the
+end loss.png.
 """
 
 import dataclasses
@@ -54,7 +55,7 @@ def train(config: TrainConfig) -> None:
     corpus = TokensFolder(folder)
     dataset = corpus.dataset(T, config.batch_size, config.seed)
     tokenizer = load_tokenizer(folder)
-    tokenizer.add_bos_token = corpus.begins_documents(T)
+    tokenizer.add_bos_token = corpus.begins_documents(T)  # for whoever prompts the model later: as it was trained
 
     # The model and its optimizers
     torch.manual_seed(config.seed)
@@ -64,12 +65,13 @@ def train(config: TrainConfig) -> None:
     twins: Twins = {} if config.plain else processes.twins(speed_up(model, machine.device, machine.dtype))
     model = processes.place(model)
     compiled = torch.compile(model) if machine.compile else model
-    forward = processes.wrap(compiled)
+    forward = processes.wrap(compiled)  # the same net, which also exchanges gradients where there are several processes
     optimizers = build_optimizers(
         model, config.optimizer, config.learning_rate, config.muon_learning_rate, config.weight_decay, twins
     )
     scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.dtype == torch.float16)
 
+    # Goes on from resume.pt with --resume; otherwise begins the run folder.
     run = Run(config, corpus.meta, model, optimizers, scaler, processes, config.max_steps, config.eval_every,
               best=math.inf, tokens_per_step=config.batch_size * T)  # fmt: skip
     introduce_training(config, model, corpus, machine, describe_code(model, optimizers))
@@ -86,12 +88,11 @@ def train(config: TrainConfig) -> None:
             loss += loss_of_part.item()
         loss = run.agree_on_loss(step, loss)
         update(optimizers, scaler, model.parameters(), config.grad_clip, step)
-        run.log(step, loss)
+        run.finish_step(step, loss)
 
         if run.evaluates_after(step):
             model.eval()
-            rows = config.batch_size // processes.size // config.accumulate
-            val_loss = validation_loss(compiled, dataset, machine, processes, rows)
+            val_loss = validation_loss(compiled, dataset, machine, processes, config.accumulate)
             check_loss(val_loss, run.done, "validation loss")
             whole_model = processes.whole_model(model)
             if processes.is_first:
@@ -109,6 +110,7 @@ def train(config: TrainConfig) -> None:
                 save_model(whole_model, tokenizer, config.out)
         run.say_how_to_go_on()
         return
+    run.stop.release()
     if processes.is_first:
         plot_run(config, corpus)
     print(f"trained in {run.seconds:.0f} s; best {describe_loss(run.best, corpus)}")

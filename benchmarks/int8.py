@@ -49,7 +49,7 @@ def main() -> None:
     machine = pick_machine("cpu", "float32", "off")
     alone = Processes(rank=0, size=1, device=machine.device)
     before, after = (
-        math.exp(validation_loss(each, dataset, machine, alone, BATCH_SIZE)) for each in (model, quantized)
+        math.exp(validation_loss(each, dataset, machine, alone, accumulate=1)) for each in (model, quantized)
     )
     sizes = (f"{megabytes(each):.2f} MB" for each in (model, quantized))
     row = [str(config.model), *sizes, f"{before:.4f}", f"{after:.4f}", f"{after / before - 1:+.3%}"]

@@ -63,7 +63,7 @@ def layer_pair(plain: nn.Module, kind: type, width: int, dtype: torch.dtype = to
     fast = copy.deepcopy(plain)
     fast.__class__ = kind
     if isinstance(fast, FastAttention):
-        fast.prepare(SHAPE.context_length, CPU)
+        fast.prepare(SHAPE, CPU)
     x = torch.randn(B, SHAPE.context_length, width, requires_grad=True)
 
     def run(layer: nn.Module) -> None:
@@ -128,9 +128,9 @@ def many_texts_pair(rows: int, n: int) -> Pair:
     return one_by_one, side_by_side
 
 
-def row_pair() -> Pair:
-    """One token through the widest matrix of a GPT-2 block."""
-    layer, x = nn.Linear(768, 3072), torch.randn(1, 768)
+def row_pair(inputs: int, outputs: int) -> Pair:
+    """One token through a linear layer."""
+    layer, x = nn.Linear(inputs, outputs), torch.randn(1, inputs)
     fast = few_rows_linear(layer)
     return torch.inference_mode()(lambda: layer(x)), torch.inference_mode()(lambda: fast(x))
 
@@ -196,7 +196,8 @@ def main() -> None:
         "AdamW": optimizer_pair(AdamW, FusedAdamW, lr=0.1, betas=(0.9, 0.95)),
         "Muon": optimizer_pair(Muon, BatchedMuon, lr=0.02),
         "Muon in bfloat16": optimizer_pair(Muon, BFloat16Muon, lr=0.02),
-        "one row of a linear layer": row_pair(),
+        "one row of a linear layer, 128 × 512 (tiny)": row_pair(128, 512),
+        "one row of a linear layer, 768 × 3,072 (GPT-2)": row_pair(768, 3072),
         "generate: 150 tokens": generate_pair(150),
         "generate: 50 texts, one by one and side by side": many_texts_pair(50, 50),
         "train_bpe: 100 kB, 512 tokens": bpe,

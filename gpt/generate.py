@@ -23,9 +23,9 @@ def generate(
     """Continue one prompt, giving each new token as soon as it is chosen; ends after `max_new_tokens`, or at `stop`.
     The settings are Sampling's: generate(model, tokens, 100, temperature=0.8, top_k=50).
 
-    When the context is full, its older half is forgotten, so the model always sees between half a context and a whole
-    one. The same arguments give the same tokens on the same machine. Raises UserError for an empty prompt, one that
-    does not fit the context, or unknown tokens.
+    When the context is full, its older half is forgotten; from then on the model sees between half a context and a
+    whole one. The same arguments give the same tokens on the same machine. Raises UserError, at the first token, for an
+    empty prompt, one that does not fit the context, or unknown tokens.
     """
     check_prompt(model, tokens, max_new_tokens)
     sampling = Sampling(**settings)
@@ -46,7 +46,7 @@ def generate(
 
 
 def mark_tokens(prompts: list[list[int]], vocab_size: int) -> Tensor:
-    """(B, V), true where a prompt holds a token. The end of the text before, the last token, is no part of this one."""
+    """(B, V), true where a prompt holds a token; but not for end-of-text, which belongs to the document before it."""
     seen = torch.zeros(len(prompts), vocab_size, dtype=torch.bool)
     for row, prompt in enumerate(prompts):
         seen[row, prompt] = True
@@ -64,11 +64,12 @@ class Choice(NamedTuple):
 
 @torch.inference_mode()
 def score(model: GPT, tokens: list[int], num_top: int = 0) -> list[Choice]:
-    """How likely each token of a text was, given those before it: one Choice for every token but the first. Their sum
-    is the log-probability of the whole text (the chain rule).
+    """How likely each token of a text was, given those before it: one Choice for every token but the first. The sum of
+    their logprobs is that of the text after its first token (the chain rule).
 
-    A text longer than the context is read in windows that move on by half a context, so that every token is judged by
-    at least the half context before it. Raises UserError for fewer than two tokens, or unknown ones.
+    A text longer than the context is read in windows that move on by half a context, so that beyond the first window
+    every token is judged by at least the half context before it. Raises UserError for fewer than two tokens, or unknown
+    ones.
     """
     if len(tokens) < 2:
         raise UserError("a text to score needs at least two tokens: the first has nothing before it")
@@ -107,5 +108,6 @@ def check_prompt(model: GPT, tokens: list[int], max_new_tokens: int) -> None:
 
 
 def check_vocabulary(model: GPT, tokens: list[int]) -> None:
-    if not 0 <= min(tokens) <= max(tokens) < model.config.vocab_size:
-        raise UserError(f"token {max(tokens)} is outside the model's vocabulary of {model.config.vocab_size}")
+    for token in tokens:
+        if not 0 <= token < model.config.vocab_size:
+            raise UserError(f"token {token} is outside the model's vocabulary of {model.config.vocab_size}")

@@ -1,9 +1,9 @@
 """GPT-2, written out: attention, MLP, block, and the stack of blocks under a language head.
 
 Everything is as in "Language Models are Unsupervised Multitask Learners" (Radford et al. 2019, section 2.3): pre-norm
-blocks, learned positions, tanh-GELU, biases, output weights tied to the embedding. `position="rotary"` turns queries
-and keys by an angle that grows with their place instead of adding a learned vector ("RoFormer", Su et al. 2021). It
-learns about twice as fast, and is GPT-NeoX without its parallel residual. gpt/fast/layers.py has the same, faster.
+blocks, learned positions, tanh-GELU, biases, tied output weights. `position="rotary"` follows GPT-NeoX instead: queries
+and keys are turned by an angle that grows with their place ("RoFormer", Su et al. 2021), and the GELU is exact; our own
+addition is larger first embeddings. By default a run uses the faster twins of these layers, in gpt/fast/layers.py.
 
 Shapes: B batch, T tokens, C channels (n_embd), nh heads, hs channels of one head (C = nh * hs), V vocabulary.
 """
@@ -83,7 +83,8 @@ class GELU(nn.Module):
 
 
 class Dropout(nn.Module):
-    """While training, set each unit to 0 with probability p; others grow by 1 / (1 - p) (Srivastava et al. 2014)."""
+    """While training, set each unit to 0 with probability p; others are multiplied by 1 / (1 - p) (Srivastava et al.
+    2014)."""
 
     def __init__(self, p: float):
         super().__init__()
@@ -94,8 +95,8 @@ class Dropout(nn.Module):
 
 
 def rotate(x: Tensor) -> Tensor:
-    """Turn channel pair (i, i + hs/2) of each place t by the angle t / 10000^(2i/hs) ("RoFormer", section 3.4.2). The
-    product of two vectors then depends on their distance, not on where they stand. x is (B, nh, T, hs)."""
+    """Turn channels (i, i + hs/2) of place t by the angle t / 10000^(2i/hs) ("RoFormer", section 3.4.2; it pairs other
+    channels). The dot product of a query and a key then depends on their distance. x is (B, nh, T, hs)."""
     T, hs = x.shape[-2:]
     speeds = 10000.0 ** -(torch.arange(0, hs, 2, device=x.device) / hs)  # (hs/2,)
     angles = torch.outer(torch.arange(T, device=x.device).float(), speeds)  # (T, hs/2)
@@ -181,12 +182,11 @@ class Transformer(nn.Module):
             elif name.endswith("bias"):
                 nn.init.zeros_(weight)
         for block in self.h:
-            for matrix in (block.attn.c_proj.weight, block.mlp.c_proj.weight):  # 2 n_layer add up in the stream
+            for matrix in (block.attn.c_proj.weight, block.mlp.c_proj.weight):  # 2 n_layer outputs are summed
                 nn.init.normal_(matrix, std=0.02 / math.sqrt(2 * config.n_layer))
         if config.position == "rotary":
-            # Training pushes all names the same way. Longer vectors stay apart: copying one takes half as many tokens.
-            nn.init.normal_(self.wte.weight, std=0.1)
-            nn.init.constant_(self.ln_f.weight, 0.2)  # the first logits are as small as ever
+            nn.init.normal_(self.wte.weight, std=0.1)  # rare words stay distinct: copying is learned twice as fast
+            nn.init.constant_(self.ln_f.weight, 0.2)  # 0.1 × 0.2 = 0.02: the first logits have GPT-2's size
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens (B, T) of ids -> hidden states (B, T, C). Raises UserError if T is more than the context."""

@@ -13,7 +13,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of a polynomial that drives singular
 
 
 class Muon(Optimizer):
-    """For matrices (rows, columns) only."""
+    """M ← μM + (1 - μ)∇L, W ← (1 - αλ)W - α √max(1, rows/columns) orthogonalize(μM + (1 - μ)∇L), for matrices only."""
 
     def __init__(self, groups: list[dict], lr: float, momentum: float = 0.95):
         super().__init__(groups, {"lr": lr, "weight_decay": 0.0, "momentum": momentum})

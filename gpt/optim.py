@@ -1,4 +1,4 @@
-"""How weights move: gradient descent and AdamW as formulas, how far at each step, and when not at all.
+"""How weights move: gradient descent and AdamW as formulas, the learning rate of each step, and clipping.
 
 Muon, for the blocks' matrices, has a file of its own. gpt/fast/optimizers.py holds the same methods, faster.
 """
@@ -42,14 +42,13 @@ class AdamW(Optimizer):
         for group in self.param_groups:
             beta1, beta2 = group["betas"]
             for weight in group["params"]:
-                state = self.state[weight] or {"step": 0, "mean": 0.0, "square": 0.0}
+                state = self.state[weight] = self.state[weight] or {"step": 0, "mean": 0.0, "square": 0.0}
                 state["step"] += 1
                 state["mean"] = beta1 * state["mean"] + (1 - beta1) * weight.grad
                 state["square"] = beta2 * state["square"] + (1 - beta2) * weight.grad**2
                 mean = state["mean"] / (1 - beta1 ** state["step"])  # both began at 0: without this they are too small
                 square = state["square"] / (1 - beta2 ** state["step"])
                 weight -= group["lr"] * (mean / (square.sqrt() + group["eps"]) + group["weight_decay"] * weight)
-                self.state[weight] = state
 
 
 def build_optimizers(
@@ -63,12 +62,12 @@ def build_optimizers(
     """The optimizers that together update all of a model's weights.
 
     name: "adamw" or "sgd" for everything, or "muon": then Muon moves the matrices inside the blocks, and AdamW the
-    embeddings, biases and norms; small models learn about as much from a third of the steps. twins: for a class here,
+    embeddings, biases and norms; small models then need about a third of AdamW's steps. twins: for a class here,
     the faster one to use. Only matrices decay: pulling a bias or a norm's gain to zero regularises nothing.
     """
-    weights = {part: weight for part, weight in model.named_parameters() if weight.requires_grad}
-    muon_parts = [part for part in weights if name == "muon" and ".h." in part and weights[part].ndim == 2]
-    rest = [weight for part, weight in weights.items() if part not in muon_parts]
+    weights = {key: weight for key, weight in model.named_parameters() if weight.requires_grad}
+    for_muon = [key for key in weights if name == "muon" and ".h." in key and weights[key].ndim == 2]  # of the blocks
+    rest = [weight for key, weight in weights.items() if key not in for_muon]
     groups = [
         {"params": [weight for weight in rest if weight.ndim >= 2], "weight_decay": weight_decay},
         {"params": [weight for weight in rest if weight.ndim < 2], "weight_decay": 0.0},
@@ -77,8 +76,8 @@ def build_optimizers(
         optimizers: list[Optimizer] = [twins.get(SGD, SGD)(groups, learning_rate)]
     else:
         optimizers = [twins.get(AdamW, AdamW)(groups, learning_rate, betas=(0.9, 0.95))]
-    if muon_parts:
-        muon_groups = [{"params": [weights[part] for part in muon_parts], "weight_decay": weight_decay}]
+    if for_muon:
+        muon_groups = [{"params": [weights[key] for key in for_muon], "weight_decay": weight_decay}]
         optimizers.append(twins.get(Muon, Muon)(muon_groups, muon_learning_rate))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
@@ -104,11 +103,11 @@ def set_learning_rate(optimizers: list[Optimizer], scale: float) -> None:
 def update(
     optimizers: list[Optimizer], scaler: torch.amp.GradScaler, weights: Iterable[Tensor], grad_clip: float, step: int
 ) -> None:
-    """Move the weights along their gradients, shortened to `grad_clip` where they are longer, and forget those.
+    """Clip the gradients to length `grad_clip`, take one step of every optimizer, and clear the gradients.
 
-    scaler: enabled in float16, where gradients are computed at a scale at which the small ones do not vanish; the large
-    ones may then overflow, and such a step is left out and the scale halved (Micikevicius et al. 2018, section 3.2).
-    Raises UserError, with the weights as they were, where a gradient is not finite otherwise.
+    scaler: enabled in float16, where gradients are computed at a scale at which the small ones do not vanish. Large
+    ones may then overflow; such a step is left out and the scale halved (Micikevicius et al. 2018, section 3.2). In all
+    other cases a gradient that is not finite raises UserError, and the weights stay as they were.
     """
     for optimizer in optimizers:
         scaler.unscale_(optimizer)
@@ -117,7 +116,8 @@ def update(
         for optimizer in optimizers:
             scaler.step(optimizer)
     scaler.update()
-    if not math.isfinite(length) and not 1 <= scaler.get_scale() < scale:
+    halved = 1 <= scaler.get_scale() < scale  # never without float16: then both are 1
+    if not math.isfinite(length) and not halved:
         raise_broken(f"the gradient's length became {length} at step {step}")
     for optimizer in optimizers:
         optimizer.zero_grad()

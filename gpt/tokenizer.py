@@ -23,7 +23,7 @@ END_OF_TEXT = "<|endoftext|>"
 WORD = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
 # Training looks at the commonest words until the different ones make 2 MB; what is rarer changes little, but Chinese,
 # whose "words" are whole clauses, has it without end.
-DIFFERENT_WORDS = 2_000_000
+DIFFERENT_BYTES = 2_000_000
 # Of a word longer than this many bytes (a genome, a row of a million dashes) each such part is a word by itself.
 LONGEST_WORD = 256
 
@@ -44,7 +44,7 @@ def count_words(texts: Iterable[str]) -> list[tuple[bytes, int]]:
             parts[data[start : start + LONGEST_WORD]] += times
     counted, size = [], 0
     for part, times in parts.most_common():
-        if size < DIFFERENT_WORDS:
+        if size < DIFFERENT_BYTES:
             counted.append((part, times))
             size += len(part)
     return counted
@@ -67,7 +67,9 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> list[bytes]:
                 for left, right in pairwise(word):
                     count[left + right] += times
             for token in count.keys() & set(tokens):
-                count[token] = math.inf  # spelled by new neighbours: merged before all else, as when encoding
+                count[token] = (
+                    math.inf
+                )  # an older token, spelled anew after a merge (ab|c by a|bc): joined first, as when encoding
             best = min(count, key=lambda token: (-count[token], token), default=b"")
             if count[best] < 2:
                 break
@@ -98,8 +100,7 @@ def merge(parts: list[bytes], token: bytes) -> list[bytes]:
 
 
 def encode_word(word: bytes, ids: dict[bytes, int]) -> list[int]:
-    """What tiktoken does with each word: join the two neighbours whose token has the lowest id, until none spell
-    one."""
+    """What tiktoken does: join the two neighbours whose token has the lowest id, until no two spell a token."""
     parts = [bytes([byte]) for byte in word]
     while joins := [(ids[a + b], i) for i, (a, b) in enumerate(pairwise(parts)) if a + b in ids]:
         i = min(joins)[1]
@@ -127,11 +128,11 @@ class Tokenizer:
 
     @classmethod
     def train(
-        cls, texts: Iterable[str], vocab_size: int, train: Callable[[Iterable[str], int], list[bytes]] = train_bpe
+        cls, texts: Iterable[str], vocab_size: int, trainer: Callable[[Iterable[str], int], list[bytes]] = train_bpe
     ) -> "Tokenizer":
-        """Learn a vocabulary of at most `vocab_size` tokens, 257 being bytes alone. train: train_bpe or its fast
+        """Learn a vocabulary of at most `vocab_size` tokens; 257 are bytes and end-of-text. trainer: or its fast
         twin."""
-        tokens = train(texts, vocab_size)
+        tokens = trainer(texts, vocab_size)
         known = {bytes([byte]) for byte in range(256)} | set(tokens)
         # tiktoken joins any two tokens that spell a third; a merges file lists pairs. So list every such pair.
         cuts = ((token[:i], token[i:]) for token in tokens for i in range(len(token) - 1, 0, -1))

@@ -106,7 +106,7 @@ def test_scoring_a_long_text_judges_each_token_once_with_half_a_context_before_i
 @BOTH
 @pytest.mark.parametrize(
     ("prompt", "message"),
-    [([], "empty"), ([1] * 33, "context holds 32"), ([300], "vocabulary of 300"), ([-1], "vocabulary")],
+    [([], "empty"), ([1] * 33, "context holds 32"), ([300], "token 300 is outside"), ([5, -1], "token -1 is outside")],
 )
 def test_a_prompt_that_cannot_be_continued_is_refused(go_on, model, prompt, message):
     with pytest.raises(UserError, match=message):

@@ -1,6 +1,7 @@
 """The rules of the house: who may import whom, how long a file may be, and that a name means one thing."""
 
 import ast
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from tests.helpers import ROOT
 
-FLOORS = ["core", "files", "fast", "running", "finetuning", "inside", "serving"]  # each may import those before it
+FLOORS = ["core", "files", "fast", "running", "finetuning", "inside"]  # each may import those before it
 SCRIPTS = ["train.py", "finetune.py", "sample.py", "look.py"]
 CORE = [path for path in sorted((ROOT / "gpt").glob("*.py")) if path.name != "__init__.py"]
 FILES = [*sorted((ROOT / "gpt").rglob("*.py")), *(ROOT / script for script in SCRIPTS)]
@@ -49,6 +50,18 @@ def test_imports_run_one_way(path):
 @pytest.mark.parametrize("path", [path for path in FILES if path.parent != ROOT], ids=module_name)
 def test_gpt_does_not_know_the_toy_world(path):
     assert not [module for module in imports_of(path) if module.split(".")[0] == "data"]
+
+
+@pytest.mark.parametrize("path", CORE, ids=module_name)
+def test_the_core_needs_few_packages(path):
+    names = {
+        alias.name if isinstance(node, ast.Import) else node.module
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    packages = {str(name).split(".")[0] for name in names} - sys.stdlib_module_names
+    assert packages <= {"gpt", "torch", "numpy", "regex", "tiktoken", "tqdm"}
 
 
 def test_no_import_runs_in_a_circle():

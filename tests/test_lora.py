@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
+from gpt.fast.speed_up import speed_up
 from gpt.files.checkpoint import save_model
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.finetune_config import LoraConfig
@@ -61,6 +62,14 @@ def test_merged_and_unmerged_answers_agree(plain):
     assert not any(isinstance(module, LoraLinear) for module in merged.modules())
     assert (classify(merged, TEXTS, CPU) - apart).abs().max() <= 1e-5 * max(1.0, float(apart.abs().max()))
     assert any(isinstance(module, LoraLinear) for module in plain.modules()), "merging works on a copy"
+
+
+def test_lora_on_every_matrix_can_be_sped_up(plain):
+    add_everywhere(plain)
+    stir(plain)
+    before = classify(plain, TEXTS, CPU)
+    speed_up(plain, torch.device("cpu"), torch.float32)
+    torch.testing.assert_close(classify(plain, TEXTS, CPU), before, atol=1e-4, rtol=1e-4)
 
 
 def test_a_lora_layer_is_the_formula_of_the_paper():

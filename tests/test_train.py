@@ -107,6 +107,15 @@ def test_a_run_interrupted_and_resumed_ends_with_the_bits_of_an_uninterrupted_on
     assert without_clock(read_metrics(config.out)) == without_clock(read_metrics(stopped.out))
 
 
+def test_a_resumed_run_can_be_stopped_before_its_first_evaluation(config, monkeypatch, capsys):
+    for step in (2, 4):
+        with monkeypatch.context() as patch:
+            stop_after(patch, step)
+            train(dataclasses.replace(config, resume=step > 2))
+    assert torch.load(config.out / "resume.pt", weights_only=True)["step"] == 5
+    assert capsys.readouterr().out.count("--resume") == 2
+
+
 def test_an_interrupted_run_says_how_to_go_on_and_can_be_sampled_from(config, monkeypatch, capsys):
     stop_after(monkeypatch, 3)
     train(config)
@@ -151,7 +160,7 @@ def test_the_best_model_is_kept_when_later_ones_are_worse(config, monkeypatch):
     dataset = TokensFolder(config.data).dataset(32, 8)
     machine = pick_machine("cpu", "float32")
     alone = Processes(rank=0, size=1, device=machine.device)
-    assert validation_loss(kept, dataset, machine, alone, rows=3) == pytest.approx(losses[2], abs=1e-3)
+    assert validation_loss(kept, dataset, machine, alone, accumulate=3) == pytest.approx(losses[2], abs=1e-3)
 
 
 @pytest.mark.parametrize(

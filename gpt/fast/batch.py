@@ -30,7 +30,7 @@ class Batch:
 
     Row i draws from its own generator, seeded with seeds[i]; what it draws does not depend on the other rows. Their
     logits differ from those of a row alone by float rounding only. Equal prompts are read once. When a row's
-    context is full, its older half is forgotten and the newer half read again, from position 0: the model always
+    context is full, its older half is forgotten and the newer half read again, from position 0: from then on the model
     sees between half a context and a whole one. With num_top, each choice comes with its log-probability and those
     of the num_top likeliest tokens.
 

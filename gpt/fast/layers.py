@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpt.model import GELU, CausalSelfAttention, Dropout, LayerNorm
+from gpt.model import GELU, CausalSelfAttention, Dropout, GPTConfig, LayerNorm
 
 
 class FusedLayerNorm(LayerNorm):
@@ -28,7 +28,7 @@ class FusedGELU(GELU):
 
 
 class QuickDropout(Dropout):
-    """Dropout that does not hold a CPU up.
+    """Dropout that is cheap on a CPU.
 
     PyTorch draws a CPU's random numbers one after the other: a third of the time of a training step of a small net.
     Here one random number of 64 bits decides over four units, so p is kept to the nearest 1/65,536. Elsewhere PyTorch's
@@ -40,16 +40,17 @@ class QuickDropout(Dropout):
 
 
 def drop_units(x: Tensor, p: float) -> Tensor:
-    """Each unit becomes 0 with probability p, and the others grow by 1 / (1 - p)."""
+    """Each unit becomes 0 with probability p, and the others are multiplied by 1 / (1 - p)."""
     if x.device.type != "cpu":
         return F.dropout(x, p)
     random = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)  # all 64 bits are random
     units = random.view(torch.int16)[: x.numel()].view(x.shape)  # each from -2¹⁵ to 2¹⁵ - 1
-    return x * ((units >= min(round(p * 2**16), 2**16 - 1) - 2**15) * (1 / (1 - p))).to(x.dtype)
+    threshold = min(round(p * 2**16), 2**16 - 1) - 2**15  # a share p of the units is below it
+    return x * ((units >= threshold) * (1 / (1 - p))).to(x.dtype)
 
 
 def rotary_tables(T: int, head_size: int) -> tuple[Tensor, Tensor]:
-    """cos and sin (T, hs) for a rotation in two products and a sum: x cos + x.roll(hs/2) sin, the minus sign in sin."""
+    """cos and sin (T, hs) for the rotation x cos + x.roll(hs/2) sin; sin carries the minus sign."""
     pair = torch.arange(0, head_size, 2) / head_size  # (hs/2,)
     angles = torch.outer(torch.arange(T).float(), 10000.0**-pair)  # (T, hs/2)
     cos, sin = angles.cos(), angles.sin()
@@ -57,15 +58,15 @@ def rotary_tables(T: int, head_size: int) -> tuple[Tensor, Tensor]:
 
 
 class FastAttention(CausalSelfAttention):
-    """Queries and keys turned together, by tables made once; what attends is left to the two subclasses."""
+    """Queries and keys are turned together, by tables made once. Each subclass computes attention in its own way."""
 
     cos: Tensor  # (context, hs)
     sin: Tensor
 
-    def prepare(self, context_length: int, device: torch.device) -> None:
+    def prepare(self, config: GPTConfig, device: torch.device) -> None:
         """Make the tables for rotary positions."""
         if self.rotary:
-            cos, sin = rotary_tables(context_length, self.c_proj.in_features // self.n_head)
+            cos, sin = rotary_tables(config.context_length, config.head_size)
             self.register_buffer("cos", cos.to(device), persistent=False)
             self.register_buffer("sin", sin.to(device), persistent=False)
 

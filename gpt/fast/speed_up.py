@@ -21,22 +21,25 @@ def speed_up(model: nn.Module, device: torch.device, dtype: torch.dtype) -> Twin
     Each layer gets the class of its twin: the object, its weights and its name in a state dict stay what they are.
     Returns all twins; those of optimizers are for build_optimizers.
     """
-    bfloat16 = dtype == torch.bfloat16  # float16 would overflow in Muon
+    bfloat16 = dtype == torch.bfloat16
     attention: type[FastAttention] = KernelAttention
-    context = next(part.config.context_length for part in model.modules() if isinstance(part, Transformer))
-    if device.type == "cpu" and bfloat16 and context <= 512:
+    config = next(part.config for part in model.modules() if isinstance(part, Transformer))
+    if device.type == "cpu" and bfloat16 and config.context_length <= 512:
         attention = AddedMaskAttention
     layers = {LayerNorm: FusedLayerNorm, GELU: FusedGELU, Dropout: QuickDropout, CausalSelfAttention: attention}
     for part in model.modules():
         if type(part) in layers:
             part.__class__ = layers[type(part)]
         if isinstance(part, FastAttention):
-            part.prepare(context, device)
-    return layers | {SGD: UncompiledSGD, AdamW: FusedAdamW, Muon: BFloat16Muon if bfloat16 else BatchedMuon}
+            part.prepare(config, device)
+    muon = BFloat16Muon if bfloat16 else BatchedMuon  # float16 would overflow in Muon: it computes in float32 there
+    return layers | {SGD: UncompiledSGD, AdamW: FusedAdamW, Muon: muon}
 
 
 def describe_code(model: nn.Module, optimizers: list[Optimizer]) -> str:
     """Which twins a model and its optimizers are made of, for a run's first lines."""
     kinds = dict.fromkeys(type(part) for part in (*model.modules(), *optimizers))
-    fast = [kind.__name__ for kind in kinds if kind.__module__.startswith(("gpt.fast", "gpt.running"))]
+    fast = [
+        kind.__name__ for kind in kinds if kind.__module__.startswith(("gpt.fast", "gpt.running"))
+    ]  # running/sharding.py
     return f"{', '.join(fast)} (gpt/fast; --plain leaves them out)" if fast else "plain: gpt/*.py alone"

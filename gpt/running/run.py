@@ -23,17 +23,18 @@ from gpt.running.processes import Processes
 class Run:
     """One training from where it stands to its last step.
 
-        for step in run.steps():
+        for step in run.steps("training"):
             ...
             loss = run.agree_on_loss(step, loss)
             ...
-            run.log(step, loss)
+            run.finish_step(step, loss)
             if run.evaluates_after(step):
                 ...
                 run.save()
 
-    Ctrl-C (and `kill`) is a request that is answered between two steps: everything is saved, the loop ends, and
-    `stopped_early` is true.
+    With config.resume it goes on from resume.pt; otherwise it begins the run folder and saves the state before step 0.
+    Ctrl-C (or `kill`) is a request that is answered at the end of the step, or of the next one if it comes late:
+    everything is saved, the loop ends, and `stopped_early` is true. A second Ctrl-C stops at once.
     """
 
     def __init__(
@@ -55,14 +56,17 @@ class Run:
         self.done = 0  # steps
         self.best, self.since_best = best, 0  # the best evaluation, and how many came after it
         self.seconds = 0.0  # spent on steps; evaluating and saving are not counted
-        self.losses: list[float] = []  # of the steps since the last row of metrics.jsonl
+        self.losses: list[float] = []  # of the steps since mean_loss was last asked for
+        self.saved = -1  # the step after which resume.pt was last written
+        self.clock = time.perf_counter()
         self.stopping = self.stopped_early = False
         state = run_folder.go_on(config, identity) if config.resume else None
         if state is not None:
             processes.load(model, optimizers, state)
             scaler.load_state_dict(state["scaler"] or scaler.state_dict())  # empty unless it was in float16
             self.done, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
-            self.best, self.since_best = state["best"], state.get("since_best", 0)
+            self.saved = self.done
+            self.best, self.since_best = state["best"], state.get("since_best", 0)  # older files of train.py lack it
             if processes.is_first:
                 run_folder.tidy(config.out, self.done)
         else:
@@ -93,8 +97,8 @@ class Run:
         check_loss(loss, step)
         return loss
 
-    def log(self, step: int, loss: float) -> None:
-        """Count a step as done."""
+    def finish_step(self, step: int, loss: float) -> None:
+        """Count a step as done: time, loss, bar, and every config.log_every steps a row of metrics.jsonl."""
         self.done = step + 1
         self.losses.append(loss)
         now = time.perf_counter()
@@ -119,13 +123,15 @@ class Run:
             run_folder.append_metrics(self.config.out, step=self.done, **row)
 
     def evaluates_after(self, step: int) -> bool:
+        """Whether an evaluation is due; the bar says so while it runs."""
         evaluates = (step + 1) % self.eval_every == 0 or step + 1 == self.max_steps
         if evaluates:
             self.bar.set_postfix_str("evaluating")
         return evaluates
 
     def save(self) -> None:
-        """All that the run depends on after the steps done so far, into resume.pt."""
+        """All that the run depends on after the steps done so far, into resume.pt. The clock starts again, so that the
+        evaluation and the saving before it are not counted as training."""
         state = {"step": self.done, "best": self.best, "since_best": self.since_best, "seconds": self.seconds}
         state |= {"losses": self.losses, "scaler": self.scaler.state_dict()}
         state |= {"weights": self.processes.gather(self.model.state_dict())}
@@ -139,7 +145,8 @@ class Run:
         start = ["python"]
         if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun's mark
             start = ["torchrun", "--nproc-per-node", os.environ["LOCAL_WORLD_SIZE"]]
-        command = shlex.join([*start, *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
+        flags = [flag for flag in sys.argv if flag not in ("--resume", "--overwrite")]
+        command = shlex.join([*start, *flags, "--resume"])
         print(f"\nstopped after step {self.done}; everything is saved. To go on:\n  {command}")
 
 

@@ -15,16 +15,16 @@ from gpt.running.processes import Processes
 
 @torch.no_grad()
 def validation_loss(
-    model: Callable[[Tensor], Tensor], dataset: Dataset, machine: Machine, processes: Processes, rows: int
+    model: Callable[[Tensor], Tensor], dataset: Dataset, machine: Machine, processes: Processes, accumulate: int
 ) -> float:
-    """Mean loss over the whole validation split, in nats per token; every process takes its share, `rows` windows at a
-    time."""
+    """Mean loss over the whole validation split, in nats per token; every process takes its share of a
+    batch, in `accumulate` parts."""
     total = tokens = 0
     for inputs, targets in dataset.evaluation_batches():
         inputs, targets = processes.share(inputs, 0), processes.share(targets, IGNORED)
-        for x, y in zip(inputs.split(rows), targets.to(machine.device).split(rows), strict=True):
+        for x, y in zip(inputs.chunk(accumulate), targets.to(machine.device).chunk(accumulate), strict=True):
             with machine.autocast():
-                logits = model(x.to(machine.device))  # (rows, T, V)
+                logits = model(x.to(machine.device))  # (part, T, V)
             total += F.cross_entropy(logits.flatten(0, 1).float(), y.flatten(), reduction="sum").item()
             tokens += (y != IGNORED).sum().item()
     total, tokens = processes.sum(total, tokens)

@@ -33,7 +33,7 @@ def as_twin(layer, kind):
     twin = copy.deepcopy(layer)
     twin.__class__ = kind
     if isinstance(twin, KernelAttention | AddedMaskAttention):
-        twin.prepare(32, CPU)
+        twin.prepare(GPTConfig(10, 32, 1, 4, 64, position="rotary"), CPU)
     return twin
 
 
@@ -82,6 +82,17 @@ def test_attention_and_its_twins_agree(dtype, kind, position, T):
     with torch.no_grad():
         plain.c_attn.weight.mul_(3)  # so that attention is not nearly even
     assert_equal(plain, as_twin(plain, kind), torch.randn(3, T, 64), dtype)
+
+
+@pytest.mark.parametrize("kind", [CausalSelfAttention, KernelAttention, AddedMaskAttention])
+def test_attention_with_dropout_is_right_on_average(kind):
+    torch.manual_seed(0)
+    plain = CausalSelfAttention(GPTConfig(10, 32, 1, 4, 64, dropout=0.3))
+    layer, x = as_twin(plain, kind).train(), torch.randn(1, 8, 64)
+    expected = layer.eval()(x)
+    draws = torch.stack([layer.train()(x) for _ in range(2000)])
+    assert draws.std(0).min() > 0
+    torch.testing.assert_close(draws.mean(0), expected, atol=4 * draws.std(0).max().item() / 2000**0.5, rtol=0)
 
 
 def test_the_tables_of_a_rotation_are_those_of_the_formula():
