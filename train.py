@@ -55,7 +55,7 @@ def train(config: TrainConfig) -> None:
     corpus = TokensFolder(folder)
     dataset = corpus.dataset(T, config.batch_size, config.seed)
     tokenizer = load_tokenizer(folder)
-    tokenizer.add_bos_token = corpus.begins_documents(T)  # for whoever prompts the model later: as it was trained
+    tokenizer.add_bos_token = corpus.begins_documents(T)  # prompts then begin as the training texts did
 
     # The model and its optimizers
     torch.manual_seed(config.seed)

@@ -165,7 +165,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Token ids to hidden states: embed, add or prepare positions, run the blocks, normalise."""
+    """Token ids to hidden states: embed, add learned positions, run the blocks, normalise."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
