@@ -84,7 +84,8 @@ def read_prompts(config: SampleConfig) -> list[str]:
 def continue_prompts(model: "GPT", tokenizer: "Tokenizer", prompts: list[str], config: SampleConfig) -> None:
     """Print the continuations: a single one as it is made, several one after the other when all are done."""
     from gpt.fast.batch import Batch
-    from gpt.running.streaming import stream_texts, stream_texts_plainly
+    from gpt.generate import check_prompt
+    from gpt.running.streaming import TextStream, stream_texts, stream_texts_plainly
     from gpt.sampling import Sampling
 
     names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
@@ -92,12 +93,16 @@ def continue_prompts(model: "GPT", tokenizer: "Tokenizer", prompts: list[str], c
     rows = [(prompt, config.seed + i) for prompt in prompts for i in range(config.num_samples)]
     texts, seeds = [prompt for prompt, _ in rows], [seed for _, seed in rows]
     tokens = [tokenizer.encode_document(prompt) or [tokenizer.end_of_text] for prompt in texts]
+    sampling = Sampling(**settings)
+    TextStream(tokenizer, config.stop)  # this and the next raise UserError now, before anything is printed
+    for prompt in tokens:
+        check_prompt(model, prompt, config.max_new_tokens)
     if config.plain:
         shown = stream_texts_plainly(
             model, tokenizer, tokens, seeds, config.max_new_tokens, config.stop, config.logprobs, **settings
         )
     else:
-        batch = Batch(model, tokens, seeds, config.max_new_tokens, Sampling(**settings), config.logprobs)
+        batch = Batch(model, tokens, seeds, config.max_new_tokens, sampling, config.logprobs)
         shown = stream_texts(batch, tokenizer, config.stop)
     choices: list[list[Choice]] = [[] for _ in rows]
     alone = len(rows) == 1

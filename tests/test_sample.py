@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import sample
+from gpt.errors import UserError
 from gpt.fast.batch import generate_with_cache
 from gpt.files.checkpoint import save_model
 from gpt.files.tokenizer_files import load_tokenizer
@@ -140,3 +141,14 @@ def test_weights_that_do_not_fit_the_config_end_in_one_line(folder, tmp_path):
 def test_impossible_settings_are_named(monkeypatch, capsys, folder, flags, message):
     with pytest.raises(sample.UserError, match=message):
         run(monkeypatch, capsys, folder, *flags)
+
+
+@pytest.mark.parametrize("plain", [[], ["--plain"]])
+@pytest.mark.parametrize(
+    "flags", [["--temperature", "-1"], ["--stop", ""], ["--top-p", "0"], ["--max-new-tokens", "-1"]]
+)
+def test_a_wrong_setting_is_refused_before_anything_is_printed(monkeypatch, capsys, folder, flags, plain):
+    name = flags[0].removeprefix("--").replace("max-new-tokens", "new tokens")
+    with pytest.raises(UserError, match=name):
+        run(monkeypatch, capsys, folder, "--prompt", "the cat", *flags, *plain)
+    assert capsys.readouterr().out == ""

@@ -82,7 +82,7 @@ def go_on(config: Any, data: dict) -> dict | None:
     if was_killed_at_once(config.out):
         return None
     state = load_resume(config.out / "resume.pt")
-    if not {"config", "data", "step", "optimizers"} <= state.keys():
+    if not {"config", "data", "step", "best", "seconds", "losses", "scaler", "weights", "optimizers"} <= state.keys():
         raise UserError(
             f"{config.out / 'resume.pt'} was not written by this version of the project: begin anew with --overwrite"
         )
@@ -145,12 +145,16 @@ def append_metrics(folder: Path, **row: Any) -> None:
 
 
 def read_metrics(folder: Path) -> list[dict]:
-    """The rows of metrics.jsonl; a last line that a killed run left half written is not one."""
+    """The rows of metrics.jsonl, up to the first line that is none: a killed run may leave half a line, and half a
+    character at its end."""
     rows = []
     if (folder / "metrics.jsonl").is_file():
-        for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+        for line in (folder / "metrics.jsonl").read_bytes().splitlines():
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line.decode("utf-8"))
             except ValueError:
                 break
+            if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+                break
+            rows.append(row)
     return rows

@@ -1,11 +1,15 @@
 """The run folder's own files."""
 
+import dataclasses
 import json
 import re
 import tomllib
 
-from gpt.files.checkpoint import load_resume
-from gpt.running.run_folder import project_version
+import pytest
+
+from gpt.errors import UserError
+from gpt.files.checkpoint import load_resume, save_resume
+from gpt.running.run_folder import project_version, read_metrics
 from tests.helpers import ROOT, small_training
 from train import train
 
@@ -17,3 +21,21 @@ def test_the_version_of_the_project_stands_in_the_settings_and_in_the_checkpoint
     assert re.fullmatch(r"\d+\.\d+\.\d+", version) and project_version() == version
     assert json.loads((config.out / "train_config.json").read_text(encoding="utf-8"))["version"] == version
     assert load_resume(config.out / "resume.pt")["version"] == version
+
+
+@pytest.mark.parametrize("rest", [b'{"step": 9, "sample": "\xe7\x8c', b"{}\n", b"5\n", b'{"step": "nine"}\n'])
+def test_what_is_no_row_ends_the_metrics(tmp_path, rest):
+    good = [{"step": 4, "train_loss": 1.0}, {"step": 8, "sample": "猫"}]
+    data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in good).encode()
+    (tmp_path / "metrics.jsonl").write_bytes(data + rest)
+    assert read_metrics(tmp_path) == good
+
+
+def test_a_checkpoint_without_weights_is_refused(corpus, tmp_path):
+    config = small_training(corpus, tmp_path / "run")
+    train(config)
+    state = load_resume(config.out / "resume.pt")
+    del state["weights"]
+    save_resume(state, config.out / "resume.pt")
+    with pytest.raises(UserError, match="not written by this version"):
+        train(dataclasses.replace(config, resume=True))
