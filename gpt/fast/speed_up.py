@@ -39,7 +39,6 @@ def speed_up(model: nn.Module, device: torch.device, dtype: torch.dtype) -> Twin
 def describe_code(model: nn.Module, optimizers: list[Optimizer]) -> str:
     """Which twins a model and its optimizers are made of, for a run's first lines."""
     kinds = dict.fromkeys(type(part) for part in (*model.modules(), *optimizers))
-    fast = [
-        kind.__name__ for kind in kinds if kind.__module__.startswith(("gpt.fast", "gpt.running"))
-    ]  # running/sharding.py
+    homes = ("gpt.fast", "gpt.running")  # running/sharding.py has a Muon of its own
+    fast = [kind.__name__ for kind in kinds if kind.__module__.startswith(homes)]
     return f"{', '.join(fast)} (gpt/fast; --plain leaves them out)" if fast else "plain: gpt/*.py alone"
