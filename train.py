@@ -4,6 +4,7 @@
     python -m data.prepare book.txt --out data/book        # or your own text
     python train.py tiny --data data/book --out out/book
     python train.py tiny --data data/book --out out/book --resume
+    python train.py tiny --objective masked --out out/masked    # BERT in place of GPT: fill in gaps from both sides
     python train.py tiny --data data/reviews-text --out out/film --init out/tiny    # go on with other text
 
 After each evaluation the best model so far (by validation loss) is in the run folder, which is also a Hugging Face
@@ -11,7 +12,6 @@ model folder. Beside it: train_config.json, metrics.jsonl, resume.pt, from which
 end loss.png.
 """
 
-import dataclasses
 import math
 import shlex
 
@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from data.default import default_stories
 from data.world.samples import StoryQuality, judge_stories, sample_stories, sample_stories_plainly
+from gpt.dataset import Dataset
 from gpt.fast.batch import generate_with_cache
 from gpt.fast.speed_up import Twins, describe_code, speed_up
 from gpt.files.checkpoint import load_pretrained_weights, save_model
@@ -32,6 +33,7 @@ from gpt.model import GPT
 from gpt.optim import build_optimizers, check_loss, learning_rate_scale, set_learning_rate, update
 from gpt.running.command_line import parse_flags, run_main
 from gpt.running.device import Machine, pick_machine
+from gpt.running.masking import MaskedDataset, cloze_accuracy, filled_example
 from gpt.running.processes import join_processes, own_device, session
 from gpt.running.run import Run, seed_dropout
 from gpt.running.run_folder import read_metrics
@@ -54,12 +56,14 @@ def train(config: TrainConfig) -> None:
         folder = config.data or default_stories(config.model.vocab_size)
     corpus = TokensFolder(folder)
     dataset = corpus.dataset(T, config.batch_size, config.seed)
+    if config.objective == "masked":
+        dataset = MaskedDataset(dataset)  # the inputs have gaps, the targets are what was there
     tokenizer = load_tokenizer(folder)
     tokenizer.add_bos_token = corpus.begins_documents(T)  # prompts then begin as the training texts did
 
     # The model and its optimizers
     torch.manual_seed(config.seed)
-    model = GPT(dataclasses.replace(config.model, vocab_size=corpus.vocab_size))
+    model = GPT(config.model_for(corpus.vocab_size))
     if config.init:
         load_pretrained_weights(model, tokenizer, config.init)
     twins: Twins = {} if config.plain else processes.twins(speed_up(model, machine.device, machine.dtype))
@@ -96,7 +100,7 @@ def train(config: TrainConfig) -> None:
             check_loss(val_loss, run.done, "validation loss")
             whole_model = processes.whole_model(model)
             if processes.is_first:
-                report_progress(run, whole_model, tokenizer, corpus, val_loss)
+                report_progress(run, whole_model, tokenizer, corpus, dataset, val_loss)
                 if val_loss < run.best:
                     save_model(whole_model, tokenizer, config.out)
             run.best = min(val_loss, run.best)
@@ -113,8 +117,10 @@ def train(config: TrainConfig) -> None:
     run.stop.release()
     if processes.is_first:
         plot_run(config, corpus)
-    print(f"trained in {run.seconds:.0f} s; best {describe_loss(run.best, corpus)}")
-    print(f"loss curve: {config.out / 'loss.png'}\nsample:     python sample.py --model {shlex.quote(str(config.out))}")
+    print(f"trained in {run.seconds:.0f} s; best {describe_loss(run.best, corpus, config.objective)}")
+    print(f"loss curve: {config.out / 'loss.png'}")
+    if model.config.causal:
+        print(f"sample:     python sample.py --model {shlex.quote(str(config.out))}")
 
 
 def introduce_training(config: TrainConfig, model: GPT, corpus: TokensFolder, machine: Machine, code: str) -> None:
@@ -131,12 +137,25 @@ def introduce_training(config: TrainConfig, model: GPT, corpus: TokensFolder, ma
     print(f"code     {code}", flush=True)
 
 
-def report_progress(run: Run, model: GPT, tokenizer: Tokenizer, corpus: TokensFolder, val_loss: float) -> None:
+def report_progress(
+    run: Run, model: GPT, tokenizer: Tokenizer, corpus: TokensFolder, dataset: Dataset, val_loss: float
+) -> None:
     """Add what an evaluation found to metrics.jsonl, and print it with a sample."""
-    found, sample = sample_text(model, tokenizer, corpus, run.config)
-    row = {"val_loss": val_loss, "seconds": round(run.seconds, 3)}
-    run.record(**row, perplexity=perplexity(val_loss), bits_per_byte=corpus.bits_per_byte(val_loss), **found)
-    tqdm.write(f"\nstep {run.done}: {describe_loss(val_loss, corpus)}\n{sample}\n")
+    row = {"val_loss": val_loss, "seconds": round(run.seconds, 3), "perplexity": perplexity(val_loss)}
+    if isinstance(dataset, MaskedDataset):
+        found, sample = fill_gaps(model, tokenizer, dataset)
+    else:
+        row["bits_per_byte"] = corpus.bits_per_byte(val_loss)
+        found, sample = sample_text(model, tokenizer, corpus, run.config)
+    run.record(**row, **found)
+    tqdm.write(f"\nstep {run.done}: {describe_loss(val_loss, corpus, run.config.objective)}\n{sample}\n")
+
+
+def fill_gaps(model: GPT, tokenizer: Tokenizer, dataset: MaskedDataset) -> tuple[dict, str]:
+    """How well a masked model fills gaps by now: figures for metrics.jsonl, and a text to show."""
+    accuracy, example = cloze_accuracy(model, dataset, most=10_000), filled_example(model, tokenizer, dataset)
+    shown = f"{example}\n(in brackets its guesses, and behind | what was there; cloze accuracy {accuracy:.1%})"
+    return {"cloze_accuracy": accuracy, "sample": example}, shown
 
 
 def sample_text(model: GPT, tokenizer: Tokenizer, corpus: TokensFolder, config: TrainConfig) -> tuple[dict, str]:
@@ -161,8 +180,9 @@ def plot_run(config: TrainConfig, corpus: TokensFolder) -> None:
     from gpt.running.plots import plot_loss  # here, because matplotlib takes a second to import
 
     title = f"{config.out}: {config.model.n_layer} layers, {config.model.n_embd} wide, {config.optimizer}"
+    bits_per_nat = None if config.objective == "masked" else corpus.bits_per_byte(1.0)
     floor = corpus.meta["entropy_bits_per_byte"]
-    plot_loss(read_metrics(config.out), corpus.bits_per_byte(1.0), floor, title, config.out / "loss.png")
+    plot_loss(read_metrics(config.out), bits_per_nat, floor, title, config.out / "loss.png")
 
 
 def main() -> None:

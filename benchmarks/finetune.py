@@ -27,10 +27,11 @@ from gpt.classifier import GPTClassifier, loss_on_labels, pad
 from gpt.fast.bpe import train_bpe_with_heap
 from gpt.fast.speed_up import speed_up
 from gpt.files.huggingface import config_to_hf, weights_to_hf
+from gpt.finetuning.batches import Buckets
+from gpt.finetuning.classification import LabelTask
 from gpt.finetuning.finetune_config import FinetuneConfig
-from gpt.finetuning.labelled import read_splits
-from gpt.finetuning.predict import classify
-from gpt.finetuning.task import Buckets, Task, load_task
+from gpt.finetuning.labelled import read_examples, read_splits
+from gpt.finetuning.labelling import classify
 from gpt.finetuning.trainable import build_layerwise_optimizers
 from gpt.model import GPTConfig
 from gpt.running.command_line import parse_flags, run_main
@@ -54,7 +55,7 @@ class BenchmarkConfig:
     """CPU threads; by default one per core"""
 
 
-def new_net(task: Task, vocab_size: int) -> GPTClassifier:
+def new_net(task: LabelTask, vocab_size: int) -> GPTClassifier:
     """The model that both start from: 4 layers, 128 wide."""
     torch.manual_seed(0)
     return GPTClassifier(GPTConfig(vocab_size, 256, 4, 4, 128, dropout=0.1), task.labels)
@@ -70,7 +71,7 @@ def to_transformers(model: GPTClassifier) -> torch.nn.Module:
     return theirs
 
 
-def ours(task: Task, vocab_size: int, config: FinetuneConfig, training: bool) -> Callable[[], None]:
+def ours(task: LabelTask, vocab_size: int, config: FinetuneConfig, training: bool) -> Callable[[], None]:
     """A training step of finetune.py, or a step that only reads."""
     set_threads(config)
     machine, texts, targets = pick_machine("cpu", config.precision), task.tokens["train"], task.targets["train"]
@@ -94,7 +95,7 @@ def ours(task: Task, vocab_size: int, config: FinetuneConfig, training: bool) ->
     return train if training else read
 
 
-def theirs(task: Task, vocab_size: int, config: FinetuneConfig, training: bool) -> Callable[[], None]:
+def theirs(task: LabelTask, vocab_size: int, config: FinetuneConfig, training: bool) -> Callable[[], None]:
     """The usual recipe with `transformers`."""
     set_threads(config)
     texts, targets = task.tokens["train"], task.targets["train"]
@@ -135,7 +136,7 @@ def set_threads(config: FinetuneConfig) -> None:
 
 
 @torch.inference_mode()
-def check(task: Task, vocab_size: int) -> None:
+def check(task: LabelTask, vocab_size: int) -> None:
     """Check that both programs train the same model."""
     model, texts = new_net(task, vocab_size).eval(), task.tokens["train"][:32]
     difference = (model(*pad(texts)) - their_logits(to_transformers(model).eval(), texts)).abs().max().item()
@@ -146,10 +147,10 @@ def main() -> None:
     config = parse_flags(lambda: tyro.cli(BenchmarkConfig, description=__doc__))
     settings = FinetuneConfig(model=Path(), data=config.data, out=Path(), threads=config.threads)
     set_threads(settings)
-    texts = [example.text for example in read_splits(config.data, 0)["train"]]
+    texts = [e.text for e in read_splits(config.data, 0, read_examples, stratify=True)["train"]]
     tokenizer = Tokenizer.train(texts, config.vocab_size, train_bpe_with_heap)
     tokenizer.add_bos_token = True  # as in finetune.py
-    task = load_task(config.data, False, None, 0, tokenizer, 256)
+    task = LabelTask(settings, tokenizer, 256)
     check(task, config.vocab_size)
 
     lengths = [len(tokens) for tokens in task.tokens["train"]]

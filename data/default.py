@@ -1,11 +1,13 @@
-"""The corpus that train.py makes if none is given, and the reviews that finetune.py makes."""
+"""The corpus that train.py makes if none is given, and the examples that finetune.py makes."""
 
 from pathlib import Path
 
 from data.prepare import PrepareConfig, prepare
 from data.world.reviews import write_reviews
+from data.world.tasks.writing import write_task
 from data.world.writing import told_by_this_world, write_stories
-from gpt.finetuning.finetune_config import OUR_REVIEWS
+from gpt.finetuning.finetune_config import DEFAULTS, TaskName
+from gpt.finetuning.labelled import find_split
 
 
 def default_stories(vocab_size: int) -> Path:
@@ -21,8 +23,13 @@ def default_stories(vocab_size: int) -> Path:
     return folder
 
 
-def make_default_reviews(folder: Path) -> None:
-    """Write reviews by people of the toy world, on first use of their default folder."""
-    if folder == OUR_REVIEWS and not (folder / "train.csv").exists():
-        print(f"making {folder}: 10,000 reviews by people of the toy world")
+def make_default_data(task: TaskName, folder: Path) -> None:
+    """Write examples of a task in the toy world, on first use of the task's default folder."""
+    if folder != DEFAULTS[task][0] or find_split(folder, "train"):
+        return
+    print(f"making {folder}: 10,000 examples from the toy world")
+    if task == "classification":
         write_reviews(folder, 10_000, "hard", seed=1, language="en")
+    else:
+        kind = {"regression": "stars", "answer": "qa", "tags": "entities"}[task]
+        write_task(folder, kind, "en", seed=1, count=10_000)

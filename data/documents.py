@@ -12,6 +12,7 @@ from typing import NamedTuple, TextIO
 
 from tqdm import tqdm
 
+from data.world.bilingual import BOTH
 from data.world.story import LANGUAGES
 from gpt.errors import UserError
 from gpt.files.tables import holds_rows, read_rows, whole_characters
@@ -104,7 +105,8 @@ def documents_of(path: Path) -> Iterator[Document]:
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 raise UserError(f'{path}, line {number}: expected an object like {{"text": "..."}}') from None
             if text:
-                world = row.get("world") if row.get("world") in list(LANGUAGES) else None  # others may use that key too
+                known = (*LANGUAGES, BOTH)  # others may use that key too
+                world = row.get("world") if row.get("world") in known else None
                 yield Document(iter([whole_characters(text)]), bits, world)
 
 

@@ -1,15 +1,15 @@
 """A Transformer under a label head: the state of a text's last token, times one matrix, scores each label.
 
-The last token is the only one that has seen the whole text, so its state stands for it ("Improving Language
-Understanding by Generative Pre-Training", Radford et al. 2018, section 3.2). Texts of a batch are padded on the right:
-no token sees a later one, so what stands behind a text cannot change its answer.
+The last token has seen the whole text, as no other has in a causal model, so its state stands for it ("Improving
+Language Understanding by Generative Pre-Training", Radford et al. 2018, section 3.2). Texts of a batch are padded on
+the right, where no token looks: what stands behind a text cannot change its answer.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gpt.model import Dropout, GPTConfig, Transformer
+from gpt.model import GPT, Dropout, GPTConfig, Transformer
 
 
 class GPTClassifier(nn.Module):
@@ -38,14 +38,12 @@ class GPTClassifier(nn.Module):
         return self.score(self.dropout(last))
 
 
-def pad(texts: list[list[int]]) -> tuple[Tensor, Tensor]:
-    """Lists of ids -> tokens (B, T) with T the longest one's length, and lengths (B,). What the padding holds does not
-    matter, because no token looks at it."""
-    lengths = torch.tensor([len(text) for text in texts])
-    tokens = torch.zeros(len(texts), int(lengths.max()), dtype=torch.int64)
-    for row, text in zip(tokens, texts, strict=True):
-        row[: len(text)] = torch.tensor(text)
-    return tokens, lengths
+def pad(texts: list[list[int]], padding: int = 0) -> tuple[Tensor, Tensor]:
+    """Lists of ids -> tokens (B, T) with T the longest one's length, and lengths (B,). The padding may be any id for a
+    causal model, which never looks ahead; for one that does, it must be the last of the vocabulary."""
+    rows = [torch.tensor(text) for text in texts]
+    tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=padding)
+    return tokens, torch.tensor([len(text) for text in texts])
 
 
 def loss_on_labels(logits: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
@@ -57,7 +55,7 @@ def loss_on_labels(logits: Tensor, targets: Tensor, weights: Tensor | None, smoo
     return loss if weights is None else loss * weights[targets]
 
 
-def language_loss(model: GPTClassifier, states: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+def language_loss(model: GPT | GPTClassifier, states: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
     """Mean loss of predicting each next token of the texts, padding left out: keeps the model a language model while
     it learns the labels (Radford et al. 2018, equation 5). states (B, T, C), tokens (B, T) -> nats per token."""
     is_real = torch.arange(1, tokens.size(1), device=tokens.device) < lengths[:, None]  # (B, T - 1)

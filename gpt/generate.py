@@ -71,6 +71,7 @@ def score(model: GPT, tokens: list[int], num_top: int = 0) -> list[Choice]:
     every token is judged by at least the half context before it. Raises UserError for fewer than two tokens, or unknown
     ones.
     """
+    check_causal(model)
     if len(tokens) < 2:
         raise UserError("a text to score needs at least two tokens: the first has nothing before it")
     check_vocabulary(model, tokens)
@@ -97,6 +98,7 @@ def with_logprobs(logits: Tensor, tokens: Tensor, num_top: int) -> list[Choice]:
 
 def check_prompt(model: GPT, tokens: list[int], max_new_tokens: int) -> None:
     """Raise UserError if a model cannot continue these tokens by so many."""
+    check_causal(model)
     context = model.config.context_length
     if not tokens:
         raise UserError("the prompt is empty: the model needs at least one token to continue")
@@ -111,3 +113,8 @@ def check_vocabulary(model: GPT, tokens: list[int]) -> None:
     for token in tokens:
         if not 0 <= token < model.config.vocab_size:
             raise UserError(f"token {token} is outside the model's vocabulary of {model.config.vocab_size}")
+
+
+def check_causal(model: GPT) -> None:
+    if not model.config.causal:
+        raise UserError("this masked model only fills gaps: fine-tune it, or use a causal one to write and score text")

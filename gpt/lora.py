@@ -8,11 +8,14 @@ B A can be added into W and costs nothing, or be kept as a file of its own, a hu
 
 import copy
 import math
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from gpt.classifier import GPTClassifier
+from gpt.model import Transformer
+
+AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
 
 class LoraLinear(nn.Module):
@@ -30,12 +33,12 @@ class LoraLinear(nn.Module):
         return self.linear(x) + (x @ self.lora_a.T) @ self.lora_b.T * self.scale  # (B, T, out)
 
 
-def add_lora(model: GPTClassifier, rank: int, alpha: float, targets: tuple[str, ...]) -> None:
+def add_lora(body: Transformer, rank: int, alpha: float, targets: tuple[str, ...]) -> None:
     """Put a LoraLinear in the place of the matrices that `targets` names in each block, such as "attn.c_attn". The rest
-    of the body is frozen; the last norm and the head are not."""
-    model.transformer.requires_grad_(False)
-    model.transformer.ln_f.requires_grad_(True)
-    for block in model.transformer.h:
+    of the body is frozen, but for the last norm."""
+    body.requires_grad_(False)
+    body.ln_f.requires_grad_(True)
+    for block in body.h:
         for target in targets:
             part, name = target.split(".")
             layer = getattr(block, part)
@@ -43,13 +46,12 @@ def add_lora(model: GPTClassifier, rank: int, alpha: float, targets: tuple[str, 
 
 
 @torch.no_grad()
-def merge_lora(model: GPTClassifier) -> GPTClassifier:
-    """A copy in which what LoRA learned is added into the matrices: a plain GPTClassifier with the same answers."""
+def merge_lora(model: AnyModel) -> AnyModel:
+    """A copy in which what LoRA learned is added into the matrices: a plain model with the same answers."""
     model = copy.deepcopy(model)
-    for block in model.transformer.h:
-        for layer in (block.attn, block.mlp):
-            for name, child in list(layer.named_children()):
-                if isinstance(child, LoraLinear):
-                    child.linear.weight += child.scale * child.lora_b @ child.lora_a
-                    setattr(layer, name, child.linear)
+    for layer in list(model.modules()):
+        for name, child in list(layer.named_children()):
+            if isinstance(child, LoraLinear):
+                child.linear.weight += child.scale * child.lora_b @ child.lora_a
+                setattr(layer, name, child.linear)
     return model

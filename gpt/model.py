@@ -1,9 +1,8 @@
 """GPT-2, written out: attention, MLP, block, and the stack of blocks under a language head.
 
 Everything is as in "Language Models are Unsupervised Multitask Learners" (Radford et al. 2019, section 2.3): pre-norm
-blocks, learned positions, tanh-GELU, biases, tied output weights. `position="rotary"` follows GPT-NeoX instead: queries
-and keys are turned by an angle that grows with their place ("RoFormer", Su et al. 2021), and the GELU is exact; our own
-addition is larger first embeddings. By default a run uses the faster twins of these layers, in gpt/fast/layers.py.
+blocks, learned positions, tanh-GELU, biases, tied output weights. `position="rotary"` follows GPT-NeoX instead (exact
+GELU; larger first embeddings are our own), `causal=False` BERT. gpt/fast/layers.py holds these layers' faster twins.
 
 Shapes: B batch, T tokens, C channels (n_embd), nh heads, hs channels of one head (C = nh * hs), V vocabulary.
 """
@@ -36,6 +35,8 @@ class GPTConfig:
     """share of units dropped while training; 0 unless the data is seen many times"""
     position: Literal["learned", "rotary"] = "learned"
     """how the model knows where a token stands: learned vectors (GPT-2) or rotation (GPT-NeoX)"""
+    causal: bool = True
+    """tokens see what is before them; if not (--objective masked), both sides, except padding, which is the last id"""
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context_length", "n_layer", "n_head", "n_embd"):
@@ -83,8 +84,7 @@ class GELU(nn.Module):
 
 
 class Dropout(nn.Module):
-    """While training, set each unit to 0 with probability p; others are multiplied by 1 / (1 - p) (Srivastava et al.
-    2014)."""
+    """While training, each unit is 0 with probability p, else multiplied by 1 / (1 - p) (Srivastava et al. 2014)."""
 
     def __init__(self, p: float):
         super().__init__()
@@ -95,8 +95,8 @@ class Dropout(nn.Module):
 
 
 def rotate(x: Tensor) -> Tensor:
-    """Turn channels (i, i + hs/2) of place t by the angle t / 10000^(2i/hs) ("RoFormer", section 3.4.2; it pairs other
-    channels). The dot product of a query and a key then depends on their distance. x is (B, nh, T, hs)."""
+    """Turn channels (i, i + hs/2) of place t by the angle t / 10000^(2i/hs) ("RoFormer", Su et al. 2021, section 3.4.2;
+    it pairs other channels). A query and a key's dot product then depends on their distance. x is (B, nh, T, hs)."""
     T, hs = x.shape[-2:]
     speeds = 10000.0 ** -(torch.arange(0, hs, 2, device=x.device) / hs)  # (hs/2,)
     angles = torch.outer(torch.arange(T, device=x.device).float(), speeds)  # (T, hs/2)
@@ -105,17 +105,17 @@ def rotate(x: Tensor) -> Tensor:
     return torch.cat((x1 * cos - x2 * sin, x2 * cos + x1 * sin), dim=-1)  # (B, nh, T, hs)
 
 
-def attention_weights(q: Tensor, k: Tensor) -> Tensor:
-    """softmax(q kᵀ / √hs), where no token sees a later one ("Attention Is All You Need", Vaswani et al. 2017, section
-    3.2.1). q and k are (B, nh, T, hs); row t of the result (B, nh, T, T) says where token t looks, and sums to 1."""
-    T, hs = q.shape[-2:]
-    scores = q @ k.transpose(-2, -1) / math.sqrt(hs)  # (B, nh, T, T)
-    later = torch.ones(T, T, dtype=torch.bool, device=q.device).triu(1)  # the key (column) comes after the query (row)
-    return scores.masked_fill(later, -math.inf).softmax(dim=-1)  # the causal mask: e^-inf is 0
+def attention_weights(q: Tensor, k: Tensor, visible: Tensor | None = None) -> Tensor:
+    """softmax(q kᵀ / √hs) ("Attention Is All You Need", Vaswani et al. 2017, section 3.2.1) of q and k (B, nh, T, hs):
+    row t of (B, nh, T, T) says where token t looks, and sums to 1. visible: where it may look, by default not ahead."""
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))  # (B, nh, T, T)
+    if visible is None:  # the causal mask: a query (row) sees no key (column) that comes after it
+        visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+    return scores.masked_fill(~visible, -math.inf).softmax(dim=-1)  # e^-inf is 0
 
 
 class CausalSelfAttention(nn.Module):
-    """Every token gathers what it needs from itself and the tokens before it, n_head times side by side."""
+    """Every token gathers what it needs from itself and the others that it may see, n_head times side by side."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -124,13 +124,13 @@ class CausalSelfAttention(nn.Module):
         self.c_proj = nn.Linear(config.n_embd, config.n_embd)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
         B, T, C = x.shape
         q, k, v = self.c_attn(x).split(C, dim=-1)  # what I look for, what I am found by, what I give: 3 × (B, T, C)
         q, k, v = (part.view(B, T, self.n_head, -1).transpose(1, 2) for part in (q, k, v))  # 3 × (B, nh, T, hs)
         if self.rotary:
             q, k = rotate(q), rotate(k)
-        y = self.dropout(attention_weights(q, k)) @ v  # (B, nh, T, T) @ (B, nh, T, hs) = (B, nh, T, hs)
+        y = self.dropout(attention_weights(q, k, visible)) @ v  # (B, nh, T, T) @ (B, nh, T, hs) = (B, nh, T, hs)
         y = y.transpose(1, 2).reshape(B, T, C)  # the heads' channels side by side again
         return self.dropout(self.c_proj(y))  # (B, T, C)
 
@@ -159,8 +159,8 @@ class Block(nn.Module):
         self.ln_2 = LayerNorm(config.n_embd)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.ln_1(x))
+    def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
+        x = x + self.attn(self.ln_1(x), visible)
         return x + self.mlp(self.ln_2(x))  # (B, T, C)
 
 
@@ -190,15 +190,15 @@ class Transformer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens (B, T) of ids -> hidden states (B, T, C). Raises UserError if T is more than the context."""
-        T = tokens.size(1)
         if tokens.size(1) > self.config.context_length:
-            raise UserError(f"{T} tokens do not fit the model's context of {self.config.context_length}")
+            raise UserError(f"{tokens.size(1)} tokens do not fit the model's context of {self.config.context_length}")
         x = self.wte(tokens)  # (B, T, C)
         if self.config.position == "learned":
-            x = x + self.wpe.weight[:T]
+            x = x + self.wpe.weight[: tokens.size(1)]
         x = self.dropout(x)
+        visible = None if self.config.causal else (tokens != self.config.vocab_size - 1)[:, None, None]  # (B, 1, 1, T)
         for block in self.h:
-            x = block(x)
+            x = block(x, visible)
         return self.ln_f(x)  # (B, T, C)
 
 

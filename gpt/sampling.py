@@ -22,9 +22,7 @@ class Sampling:
     def __post_init__(self) -> None:
         # The smallest temperature is far below any use; smaller ones would vanish in float32.
         if self.temperature != 0 and not 1e-6 <= self.temperature < float("inf"):
-            raise UserError(
-                f"temperature is {self.temperature}: it must be 0 (the likeliest token) or a number from 0.000001 up"
-            )
+            raise UserError(f"temperature is {self.temperature}: it must be 0 (likeliest token) or from 0.000001 up")
         if self.top_k is not None and self.top_k < 1:
             raise UserError(f"top-k is {self.top_k}: it must keep at least 1 token")
         if self.top_p is not None and not 0 < self.top_p <= 1:

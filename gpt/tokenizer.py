@@ -67,9 +67,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> list[bytes]:
                 for left, right in pairwise(word):
                     count[left + right] += times
             for token in count.keys() & set(tokens):
-                count[token] = (
-                    math.inf
-                )  # an older token, spelled anew after a merge (ab|c by a|bc): joined first, as when encoding
+                count[token] = math.inf  # an older one, spelled anew (ab|c, then a|bc), comes first, as when encoding
             best = min(count, key=lambda token: (-count[token], token), default=b"")
             if count[best] < 2:
                 break
@@ -130,8 +128,7 @@ class Tokenizer:
     def train(
         cls, texts: Iterable[str], vocab_size: int, trainer: Callable[[Iterable[str], int], list[bytes]] = train_bpe
     ) -> "Tokenizer":
-        """Learn a vocabulary of at most `vocab_size` tokens; 257 are bytes and end-of-text. trainer: or its fast
-        twin."""
+        """Learn at most `vocab_size` tokens, of which 257 are bytes and end-of-text. trainer: or its fast twin."""
         tokens = trainer(texts, vocab_size)
         known = {bytes([byte]) for byte in range(256)} | set(tokens)
         # tiktoken joins any two tokens that spell a third; a merges file lists pairs. So list every such pair.

@@ -1,6 +1,7 @@
 """What several tests build: small models, reviews that are easy to tell apart, a short training."""
 
 import csv
+import dataclasses
 import random
 from pathlib import Path
 
@@ -23,6 +24,14 @@ def random_model(position: str, vocab_size: int = 300, seed: int = 0) -> GPT:
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(torch.randn_like(weight) * (0.2 if weight.ndim == 2 else 0.1))
+    return model.eval()
+
+
+def masked_model(position: str, vocab_size: int = 302) -> GPT:
+    """The same that sees both sides; its last two ids are mask and padding."""
+    plain = random_model(position, vocab_size)
+    model = GPT(dataclasses.replace(plain.config, causal=False))
+    model.load_state_dict(plain.state_dict())
     return model.eval()
 
 

@@ -20,7 +20,7 @@ from gpt.errors import UserError
 from gpt.fast.speed_up import speed_up
 from gpt.files.checkpoint import load_model, save_model
 from gpt.files.tokenizer_files import load_tokenizer
-from gpt.finetuning.predict import classify
+from gpt.finetuning.labelling import classify
 from gpt.finetuning.saved import in_units, load_classifier, save_classifier
 from gpt.running.device import pick_machine
 from tests.helpers import random_model

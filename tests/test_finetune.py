@@ -15,11 +15,12 @@ from gpt.errors import UserError
 from gpt.files.checkpoint import load_model, load_resume, save_resume
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning import report, report_plots
+from gpt.finetuning.batches import Buckets
+from gpt.finetuning.classification import LabelTask
 from gpt.finetuning.compare import compare_with_scratch
 from gpt.finetuning.finetune_config import LoraConfig
-from gpt.finetuning.predict import answer_texts, classify
+from gpt.finetuning.labelling import classify, label_texts
 from gpt.finetuning.saved import load_fine_tuned
-from gpt.finetuning.task import Buckets
 from gpt.finetuning.trainable import SharedAdam, build_layerwise_optimizers, choose_weights
 from gpt.model import GPTConfig
 from gpt.running.device import pick_machine
@@ -48,7 +49,7 @@ def test_a_run_learns_and_leaves_all_its_files(config, capsys):
     assert low <= report["test"]["accuracy"] <= high
     printed = capsys.readouterr().out
     assert report["verdict"] in printed and "macro" in printed
-    labels, answers = answer_texts((config.out,), ["the book was awful", "the book was lovely"], CPU)
+    labels, answers = label_texts((config.out,), ["the book was awful", "the book was lovely"], CPU)
     assert [labels[i] for i in answers.argmax(1)] == ["bad", "good"]
 
 
@@ -145,17 +146,15 @@ def test_label_counts_that_lose_a_label_are_refused_before_the_first_run(config,
 
 def test_the_best_weights_are_kept_and_not_the_last(config, monkeypatch):
     scores = iter([0.3, 0.8, 0.5, 0.4])
-    saved, save = [], finetune_script.save_fine_tuned
-    monkeypatch.setattr(
-        finetune_script, "validation_scores", lambda *_: {"val_loss": 1.0, "val_accuracy": next(scores)}
-    )
-    monkeypatch.setattr(finetune_script, "save_fine_tuned", lambda *what: saved.append(save(*what)))
+    saved, save = [], LabelTask.save
+    monkeypatch.setattr(LabelTask, "validate", lambda *_: (1.0, next(scores)))
+    monkeypatch.setattr(LabelTask, "save", lambda *what: saved.append(save(*what)))
     report = finetune(config)
     assert len(saved) == 2 and report["best_step"] == 20
 
 
 def test_a_run_stops_early_when_nothing_gets_better(config, monkeypatch):
-    monkeypatch.setattr(finetune_script, "validation_scores", lambda *_: {"val_loss": 1.0, "val_accuracy": 0.5})
+    monkeypatch.setattr(LabelTask, "validate", lambda *_: (1.0, 0.5))
     finetune(dataclasses.replace(config, evaluations=20, patience=3))
     assert [row["step"] for row in read_metrics(config.out)] == [2, 4, 6, 8]
 
@@ -247,7 +246,7 @@ def test_an_adapter_run_is_small_and_predicts(config, base):
     assert not (config.out / "model.safetensors").exists()
     assert (config.out / "adapter.safetensors").stat().st_size < 0.5 * (base / "model.safetensors").stat().st_size
     assert report["trained_weights"] < 0.3 * report["all_weights"]
-    _, answers = answer_texts((config.out,), ["fine"], CPU)
+    _, answers = label_texts((config.out,), ["fine"], CPU)
     assert answers.sum() == pytest.approx(1)
 
 
@@ -257,7 +256,7 @@ def test_predict_begins_texts_as_fine_tuning_did(config, kept):
     finetune(dataclasses.replace(config, min_steps=20, **train))
     tokenizer, model = load_tokenizer(config.out), load_fine_tuned(config.out, "cpu")
     ids = [[tokenizer.end_of_text, *tokenizer.encode(text)] for text in ("fine", "not so good")]
-    _, answers = answer_texts((config.out,), ["fine", "not so good"], CPU)
+    _, answers = label_texts((config.out,), ["fine", "not so good"], CPU)
     assert torch.equal(answers, classify(model, ids, CPU).softmax(1))
 
 
@@ -268,7 +267,7 @@ def test_predict_adds_nothing_to_texts_for_a_classifier_that_was_trained_without
         file.read_text(encoding="utf-8").replace('"add_bos_token": true', '"add_bos_token": false'), encoding="utf-8"
     )
     tokenizer, model = load_tokenizer(config.out), load_fine_tuned(config.out, "cpu")
-    _, answers = answer_texts((config.out,), ["not so good"], CPU)
+    _, answers = label_texts((config.out,), ["not so good"], CPU)
     assert torch.equal(answers, classify(model, [tokenizer.encode("not so good")], CPU).softmax(1))
 
 
@@ -284,7 +283,7 @@ def test_a_regression_estimates_numbers_in_their_own_units(config, tmp_path):
     )
     assert report["test"]["r2"] > 0.8
     assert report["test"]["mse"] < 0.2 * report["baselines"]["mean"]["mse"]
-    _, answers = answer_texts((config.out,), ["it was great great", "it was" + " great" * 8], CPU)
+    _, answers = label_texts((config.out,), ["it was great great", "it was" + " great" * 8], CPU)
     assert 100 < answers[0, 0] < 145 < answers[1, 0] < 200
 
 

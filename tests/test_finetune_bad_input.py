@@ -33,7 +33,7 @@ def prepared(tmp_path_factory, corpus):
     for name, labels in (("ab", ("a", "b")), ("abc", ("a", "b", "c"))):
         save_classifier(GPTClassifier(base.config, labels), tokenizer, here / name)
     adapted = GPTClassifier(base.config, ("a", "b"))
-    add_lora(adapted, 8, 16.0, LoraConfig().targets)
+    add_lora(adapted.transformer, 8, 16.0, LoraConfig().targets)
     save_model(random_model("rotary", seed=1), tokenizer, here / "other")
     save_adapter(adapted, LoraConfig(), here / "model", tokenizer, here / "adapter")
     about = json.loads((here / "adapter/adapter.json").read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from gpt.fast.speed_up import speed_up
 from gpt.files.checkpoint import save_model
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.finetune_config import LoraConfig
-from gpt.finetuning.predict import classify
+from gpt.finetuning.labelling import classify
 from gpt.finetuning.saved import load_adapter, save_adapter, save_classifier
 from gpt.lora import LoraLinear, add_lora, merge_lora
 from tests.helpers import random_model
@@ -25,7 +25,7 @@ TEXTS = random_texts([3, 17, 32, 8])
 
 
 def add_everywhere(model):
-    add_lora(model, EVERYWHERE.rank, EVERYWHERE.alpha, EVERYWHERE.targets)
+    add_lora(model.transformer, EVERYWHERE.rank, EVERYWHERE.alpha, EVERYWHERE.targets)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_lora_layer_is_the_formula_of_the_paper():
 
 def test_only_the_thin_matrices_the_last_norm_and_the_head_are_trained(plain):
     body = {name: weight.clone() for name, weight in plain.state_dict().items()}
-    add_lora(plain, 4, 16.0, ("attn.c_attn",))
+    add_lora(plain.transformer, 4, 16.0, ("attn.c_attn",))
     trained = {name for name, weight in plain.named_parameters() if weight.requires_grad}
     C, n_layer = plain.config.n_embd, plain.config.n_layer
     assert len(trained) == 2 * n_layer + 2 + 1

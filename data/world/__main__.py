@@ -2,6 +2,7 @@
 
 python -m data.world stories --out data/stories --megabytes 10
 python -m data.world reviews --out data/reviews --difficulty hard
+python -m data.world tasks --kind qa --out data/qa
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Literal
 import tyro
 
 from data.world.reviews import write_reviews
+from data.world.tasks.writing import write_task
 from data.world.writing import stories_file, write_stories
 from gpt.errors import UserError
 from gpt.running.command_line import parse_flags, run_main
@@ -30,8 +32,8 @@ class Stories:
     """another seed gives other stories"""
     start: int = 0
     """number of the first story: sets that must not overlap start far apart"""
-    language: Literal["en", "zh"] = "en"
-    """English or Chinese: the events are the same"""
+    language: Literal["en", "zh", "both"] = "en"
+    """English, Chinese, or each story in both, to learn translating from"""
     overwrite: bool = False
     """replace an existing file"""
 
@@ -85,8 +87,35 @@ class Reviews:
         print(f"{self.out}: " + ", ".join(f"{split}.csv {size:,}" for split, size in sizes.items()))
 
 
+@dataclass(frozen=True)
+class Tasks:
+    """Questions, translations, dialogues and more about stories, whose answers are known (data/world/tasks)."""
+
+    out: Path
+    """the folder for train.jsonl, val.jsonl, test.jsonl and world.json"""
+    kind: Literal[
+        "qa", "translation", "summary", "dialogue", "entities", "relations", "inference", "topics", "stars", "control"
+    ]
+    """what is asked about a story"""
+    language: Literal["en", "zh", "both"] | None = None
+    """the language of the prompts; if it is not given, en, and both for translation"""
+    count: int = 10_000
+    """number of rows: eight tenths for training, one for validation, one for testing"""
+    seed: int = 1
+    """another seed gives other rows"""
+    overwrite: bool = False
+    """replace existing files"""
+
+    def run(self) -> None:
+        if self.count < 10:
+            raise UserError(f"--count is {self.count}: three splits need at least 10")
+        language = self.language or ("both" if self.kind == "translation" else "en")
+        sizes = write_task(self.out, self.kind, language, self.seed, self.count, self.overwrite)
+        print(f"{self.out}: " + ", ".join(f"{split}.jsonl {size:,}" for split, size in sizes.items()))
+
+
 def main() -> None:
-    parse_flags(lambda: tyro.cli(Stories | Reviews, prog="python -m data.world", description=__doc__)).run()
+    parse_flags(lambda: tyro.cli(Stories | Reviews | Tasks, prog="python -m data.world", description=__doc__)).run()
 
 
 if __name__ == "__main__":

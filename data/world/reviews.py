@@ -47,21 +47,27 @@ def make_review(chooser, language, difficulty, label, in_test):
     words = review_words.WORDS[language]
     topic = chooser.choose(list(words.topics))
     opening, sides = words.topics[topic]
-    forms = statements(language, difficulty)
     first = chooser.choose(sides)
     second = chooser.choose([side for side in sides if side != first])
     sentences = [fill(chooser, chooser.choose(opening), words)]
     for number, (side, likes) in enumerate(zip((first, second), chooser.choose(LIKES[label]), strict=True)):
         if difficulty == "easy" and label == "neutral" and chooser.choose([True, False]):
+            forms = statements(language, difficulty)
             form, word = chooser.choose(range(len(forms))), chooser.choose(words.middling)
+            sentences.append(fill(chooser, forms[form][0], words, side=side, word=word))
         else:
-            straight = difficulty == "easy" or chooser.weigh([True, False], STRAIGHT)
-            form = chooser.choose([i for i, (_, means_it) in enumerate(forms) if means_it == straight])
-            vocabulary = tones(words, difficulty)[0 if likes == straight else 1]
-            new = in_test and number == 0
-            word = chooser.choose([w for i, w in enumerate(vocabulary) if is_held_out(form, i) == new])
-        sentences.append(fill(chooser, forms[form][0], words, side=side, word=word))
+            sentences.append(opinion(chooser, language, difficulty, side, likes, in_test and number == 0))
     return words.gap.join(sentences)
+
+
+def opinion(chooser, language, difficulty, side, likes, new):
+    """A sentence that says whether the writer likes one side. `new`: form and word are combined in the test alone."""
+    words, forms = review_words.WORDS[language], statements(language, difficulty)
+    straight = difficulty == "easy" or chooser.weigh([True, False], STRAIGHT)
+    form = chooser.choose([i for i, (_, means_it) in enumerate(forms) if means_it == straight])
+    vocabulary = tones(words, difficulty)[0 if likes == straight else 1]
+    word = chooser.choose([w for i, w in enumerate(vocabulary) if is_held_out(form, i) == new])
+    return fill(chooser, forms[form][0], words, side=side, word=word)
 
 
 def fill(chooser, template, words, **known):

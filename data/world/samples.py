@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from data.world.bilingual import BOTH, judge_both
 from data.world.judge import judge
 from gpt.fast.batch import Batch
 from gpt.model import GPT
@@ -22,7 +23,7 @@ class StoryQuality(NamedTuple):
 
 def judge_stories(stories: list[str], language: str) -> StoryQuality:
     """The judge's verdict on the stories on average, and on the first one."""
-    verdicts = [judge(story, language) for story in stories]
+    verdicts = [judge_both(story) if language == BOTH else judge(story, language) for story in stories]
     grammatical = sum(verdict.grammatical for verdict in verdicts)
     consistent = sum(verdict.consistent for verdict in verdicts)
     reason = "consistent" if verdicts[0].consistent else verdicts[0].reason

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from data.world.bilingual import BOTH, told_twice
 from data.world.story import stories
 from gpt.errors import UserError
 
@@ -99,7 +100,8 @@ def end_with_parent() -> None:
 
 
 def make_block(seed, language, first):
-    return [(story.text, story.bits) for story in itertools.islice(stories(seed, language, first), BLOCK)]
+    told = told_twice(seed, first) if language == BOTH else stories(seed, language, first)
+    return [(story.text, story.bits) for story in itertools.islice(told, BLOCK)]
 
 
 def stories_file(out: Path, overwrite: bool) -> Path:

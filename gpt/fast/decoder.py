@@ -23,6 +23,7 @@ from torch import Tensor
 
 from gpt.fast.layers import rotary_tables
 from gpt.fast.linear import Function, few_rows_linear
+from gpt.generate import check_causal
 from gpt.model import GPT, LayerNorm
 
 
@@ -33,9 +34,11 @@ def direct_norm(layer: LayerNorm) -> Function:
 
 
 class Decoder:
-    """A model and the cache of what it has read in every row of a batch. Room for `capacity` tokens a row."""
+    """A model and the cache of what it has read in every row of a batch. Room for `capacity` tokens a row. Raises
+    UserError if the model is not causal: where tokens see both sides, each new one would change what is cached."""
 
     def __init__(self, model: GPT, capacity: int):
+        check_causal(model)
         self.config, self.capacity = model.config, capacity
         self.length = 0  # slots in use
         self.padding: Tensor | None = None  # (B,) empty slots at the start of each row; None when there are none

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from gpt.errors import UserError
 from gpt.files.atomic import atomic_write, write_text
-from gpt.files.huggingface import config_to_hf, load_config, weights_from_hf, weights_to_hf
+from gpt.files.huggingface import config_to_hf, load_config, masked_settings, weights_from_hf, weights_to_hf
 from gpt.files.tokenizer_files import load_tokenizer, save_tokenizer_with_settings
 from gpt.model import GPT, GPTConfig
 from gpt.tokenizer import Tokenizer
@@ -39,8 +39,8 @@ def write_model_folder(
     """Write the tokenizer, config.json with `more_config` added, and the weights under our names, in `transformers`'
     layout. Raises UserError if a file cannot be written."""
     folder = Path(folder)
-    save_tokenizer_with_settings(tokenizer, config.context_length, folder)
-    config_json = config_to_hf(config, tokenizer.end_of_text) | (more_config or {})
+    save_tokenizer_with_settings(tokenizer, config.context_length, folder, masked=not config.causal)
+    config_json = config_to_hf(config, tokenizer.end_of_text) | (more_config or {}) | masked_settings(config)
     write_text(folder / "config.json", json.dumps(config_json, indent=2, ensure_ascii=False) + "\n")
     weights = {name: weight.detach().to("cpu") for name, weight in weights.items()}
     write_safetensors(folder / "model.safetensors", weights_to_hf(weights, config))
@@ -71,8 +71,11 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> GPT:
 
 def load_pretrained_weights(model: GPT, tokenizer: Tokenizer, folder: Path) -> None:
     """Copy the weights of the model in `folder` into `model`, to continue pretraining on other text ("Don't Stop
-    Pretraining", Gururangan et al. 2020). Raises UserError if the tokenizers or the shapes differ."""
+    Pretraining", Gururangan et al. 2020). Raises UserError if the objectives, the tokenizers or the shapes differ."""
     pretrained = load_model(folder)
+    if pretrained.config.causal != model.config.causal:
+        objective = "causal" if pretrained.config.causal else "masked"
+        raise UserError(f"the model in {folder} was trained with another objective: ask for --objective {objective}")
     if load_tokenizer(folder).ids != tokenizer.ids:
         raise UserError(
             f"the data was not prepared with the tokenizer of {folder}: prepare it with --tokenizer {folder}"

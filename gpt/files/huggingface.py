@@ -1,8 +1,13 @@
 """The file layouts of GPT-2 and GPT-NeoX: the names of settings and weights in `transformers`.
 
 Learned positions use GPT-2's layout, rotary positions GPT-NeoX's. This file only renames and reshapes.
+
+A masked language model has the same layout with "is_causal": false. From version 5.4 on, `transformers` obeys that
+setting in eager and in sdpa attention, so AutoModel.from_pretrained(folder) is right; older versions silently hide what
+comes later. `transformers` does not know padding by its id: give the model the attention_mask that its tokenizer makes.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -25,8 +30,16 @@ NEOX_NAMES = (
 )
 
 
+def masked_settings(config: GPTConfig) -> dict:
+    """What config.json of a masked language model says beside that of a causal one, which lacks these keys."""
+    if config.causal:
+        return {}
+    return {"is_causal": False, "mask_token_id": config.vocab_size - 2, "pad_token_id": config.vocab_size - 1}
+
+
 def config_to_hf(config: GPTConfig, end_of_text: int) -> dict:
-    """The content of config.json for `transformers`. end_of_text: the id of the end-of-text token."""
+    """The content of config.json for `transformers`, but for masked_settings. end_of_text: the id of the end-of-text
+    token."""
     if config.position == "learned":
         return {
             "model_type": "gpt2",
@@ -91,11 +104,12 @@ def load_config(folder: Path) -> GPTConfig:
                 hf["hidden_dropout"],
                 position="rotary",
             )
+        config = dataclasses.replace(config, causal=hf.get("is_causal", True))
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged: {type(error).__name__} {error}") from None
     # All other settings must have the values that this GPT implements. A missing one is GPT-2's or GPT-NeoX's default.
     rope = hf.get("rope_parameters") or hf
-    is_classifier = "SequenceClassification" in str(hf.get("architectures"))  # has no language head to tie
+    is_classifier = "Classification" in str(hf.get("architectures"))  # has no language head to tie
     settings = {  # name: (value, supported values)
         "activation_function": (hf.get("activation_function", "gelu_new"), ("gelu_new", "gelu_pytorch_tanh")),
         "n_inner": (hf.get("n_inner"), (None, 4 * config.n_embd)),
@@ -116,6 +130,7 @@ def load_config(folder: Path) -> GPTConfig:
             "attention_bias": (hf.get("attention_bias", True), (True,)),
             "tie_word_embeddings": (is_classifier or hf.get("tie_word_embeddings", False), (True,)),
         }
+    settings |= {key: (hf.get(key), (value,)) for key, value in masked_settings(config).items()}
     for key, (value, supported) in settings.items():
         if value not in supported:
             raise UserError(
@@ -147,7 +162,7 @@ def weights_from_hf(hf: dict[str, Tensor], config: GPTConfig) -> dict[str, Tenso
         if name.endswith((".attn.bias", ".masked_bias", ".rotary_emb.inv_freq", "embed_out.weight")):
             continue
         if config.position == "learned":
-            if not name.startswith(("transformer.", "lm_head.", "score.")):
+            if not name.startswith(("transformer.", "lm_head.", "score.", "classifier.")):
                 name = f"transformer.{name}"
             weight = transposed(name, weight)
         else:

@@ -4,7 +4,7 @@ import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from gpt.errors import UserError
 
@@ -28,6 +28,20 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[
         with path.open(encoding="utf-8-sig", newline="") as file:
             for line, row in read(file, path, columns):
                 yield line, {name: whole_characters(str(row[name])).strip() for name in columns}
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error.reason}): save it as UTF-8") from None
+
+
+def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each line of a JSONL file as (line number, object), whatever its keys hold.
+
+    Raises UserError if the file is no JSONL, is damaged, or is not UTF-8.
+    """
+    if path.suffix.lower() != ".jsonl":
+        raise UserError(f"{path} is neither .csv nor .jsonl")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from json_objects(file, path)
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text ({error.reason}): save it as UTF-8") from None
 
@@ -63,6 +77,15 @@ def csv_rows(file: TextIO, path: Path, columns: tuple[str, ...]) -> Iterator[tup
 
 def json_rows(file: TextIO, path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict]]:
     """(Line number, object) of each line of a JSONL file. Raises UserError as read_rows does."""
+    for line, row in json_objects(file, path):
+        for name in columns:
+            if not isinstance(row.get(name), str | int | float):
+                raise UserError(f"{path}, line {line}: there is no key {name!r} with a text in it")
+        yield line, row
+
+
+def json_objects(file: TextIO, path: Path) -> Iterator[tuple[int, dict]]:
+    """(Line number, object) of each line that is not empty. Raises UserError if one is no JSON object."""
     for line, content in enumerate(file, start=1):
         if not content.strip():
             continue
@@ -72,7 +95,4 @@ def json_rows(file: TextIO, path: Path, columns: tuple[str, ...]) -> Iterator[tu
                 raise ValueError("no object")
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path}, line {line}: this is not a JSON object ({error})") from None
-        for name in columns:
-            if not isinstance(row.get(name), str | int | float):
-                raise UserError(f"{path}, line {line}: there is no key {name!r} with a text in it")
         yield line, row

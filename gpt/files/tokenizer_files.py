@@ -12,6 +12,7 @@ from gpt.files.atomic import write_text
 from gpt.tokenizer import BYTE_ORDER, END_OF_TEXT, PRINTABLE, Tokenizer
 
 BYTE_TO_CHAR = dict(zip(BYTE_ORDER, [*map(chr, PRINTABLE), *map(chr, range(256, 512))], strict=False))
+MASK, PADDING = "<|mask|>", "<|padding|>"  # how `transformers` writes the two ids that a masked model has more
 CHAR_TO_BYTE = {char: byte for byte, char in BYTE_TO_CHAR.items()}
 
 
@@ -37,9 +38,10 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path | str) -> None:
     write_text(Path(folder) / "merges.txt", "\n".join(lines) + "\n")
 
 
-def save_tokenizer_with_settings(tokenizer: Tokenizer, context_length: int, folder: Path) -> None:
+def save_tokenizer_with_settings(tokenizer: Tokenizer, context_length: int, folder: Path, masked: bool = False) -> None:
     """Write all files of a tokenizer, including tokenizer_config.json, and create the folder if it does not exist.
-    Raises UserError if a file cannot be written."""
+    masked: `transformers` then knows two more tokens, MASK and PADDING. Raises UserError if a file cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     save_tokenizer(tokenizer, folder)
     settings = {
@@ -51,7 +53,17 @@ def save_tokenizer_with_settings(tokenizer: Tokenizer, context_length: int, fold
         "add_bos_token": tokenizer.add_bos_token,
         "model_max_length": context_length,
     }
+    if masked:
+        added = {str(tokenizer.vocab_size + i): added_token(token) for i, token in enumerate((MASK, PADDING))}
+        settings |= {"mask_token": MASK, "pad_token": PADDING, "added_tokens_decoder": added}
     write_text(folder / "tokenizer_config.json", json.dumps(settings, indent=2) + "\n")
+
+
+def added_token(token: str) -> dict:
+    """A token outside vocab.json, as `transformers` describes it. MASK takes the space before it along, as the word in
+    its place would."""
+    about = {"content": token, "lstrip": token == MASK, "rstrip": False, "normalized": False, "single_word": False}
+    return about | {"special": True}
 
 
 def load_tokenizer(folder: Path | str) -> Tokenizer:

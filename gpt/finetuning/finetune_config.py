@@ -8,8 +8,16 @@ from typing import Annotated, Literal, get_args
 import tyro
 
 from gpt.errors import UserError
+from gpt.model import GPTConfig
 
-OUR_REVIEWS = Path("data/reviews")
+TaskName = Literal["classification", "regression", "answer", "tags"]
+DEFAULTS = {  # task -> the data of the toy world that is made on first use, and the run folder
+    "classification": (Path("data/reviews"), Path("out/sentiment")),
+    "regression": (Path("data/stars"), Path("out/stars")),
+    "answer": (Path("data/questions"), Path("out/questions")),
+    "tags": (Path("data/entities"), Path("out/entities")),
+}
+BY_TASK = Path()  # stands for the default of the task
 Target = Literal["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
 
 
@@ -35,13 +43,19 @@ class LoraConfig:
 class FinetuneConfig:
     model: Path = Path("out/tiny")
     """the folder of a pretrained model, written by train.py or transformers"""
-    data: Path = OUR_REVIEWS
-    """a folder with train.csv and optionally val.csv and test.csv (or .jsonl), or one such file; columns text, label.
-    The default data, reviews of the toy world, are generated on first use"""
-    out: Path = Path("out/sentiment")
+    data: Annotated[Path, tyro.conf.arg(help_behavior_hint="(by task: data/reviews, stars, questions, entities)")] = (
+        BY_TASK
+    )
+    """a folder with train.csv and optionally val.csv and test.csv (or .jsonl), or one such file; see --task for what it
+    holds. The default data come from the toy world, and are made on first use"""
+    out: Annotated[Path, tyro.conf.arg(help_behavior_hint="(by task: out/sentiment, stars, questions, entities)")] = (
+        BY_TASK
+    )
     """the run folder to write"""
-    task: Literal["classification", "regression"] = "classification"
-    """regression: every label is a number, and the model predicts numbers"""
+    task: TaskName = "classification"
+    """what is learned. classification: a label for each text (columns text, label). regression: the same with numbers
+    for labels. answer: an answer to each prompt (columns prompt, answer, or JSONL with "turns" of user and assistant).
+    tags: spans in each text (JSONL with text and "spans": [[start, end, "LABEL"], ...])"""
     train: Literal["full", "head", "last-n", "lora"] = "full"
     """which weights are trained: all, the head, the last blocks and the head, or LoRA matrices and the head"""
     last_n: int = 2
@@ -110,6 +124,9 @@ class FinetuneConfig:
     """start a new run in a run folder that already holds one"""
 
     def __post_init__(self) -> None:
+        for name, default in zip(("data", "out"), DEFAULTS[self.task], strict=True):
+            if getattr(self, name) == BY_TASK:
+                object.__setattr__(self, name, default)  # frozen for everybody else
         for name in ("last_n", "min_steps", "batch_size", "accumulate", "evaluations", "patience"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1")
@@ -134,5 +151,22 @@ class FinetuneConfig:
             raise UserError("--compare and --label-counts need --train full: random weights must all be trained")
         if self.keep_adapter and self.train != "lora":
             raise UserError("--keep-adapter needs --train lora")
-        if self.task == "regression" and (self.class_weights or self.label_smoothing):
-            raise UserError("regression has no classes: leave out --class-weights and --label-smoothing")
+        if self.task != "classification" and (self.class_weights or self.label_smoothing):
+            raise UserError(f"--task {self.task} has no classes: leave out --class-weights and --label-smoothing")
+        if self.task in ("answer", "tags") and self.word_dropout:
+            raise UserError(f"--task {self.task} needs every word: leave out --word-dropout")
+        if self.task == "tags" and self.lm_loss:
+            raise UserError("--task tags has no language-model loss: leave out --lm-loss")
+        if self.task == "answer" and self.train == "head":
+            raise UserError("--task answer has no head of its own: use --train full, last-n or lora")
+        if self.task in ("answer", "tags") and (self.compare or self.label_counts):
+            raise UserError(f"--compare and --label-counts compare labels, which --task {self.task} does not have")
+
+
+def check_objective(config: FinetuneConfig, pretrained: GPTConfig) -> None:
+    """Raise UserError for what only a causal model can do. One that sees both sides would see the next word."""
+    if not pretrained.causal and (config.task == "answer" or config.lm_loss):
+        what = "--task answer" if config.task == "answer" else "--lm-loss"
+        raise UserError(
+            f"{config.model} was trained with --objective masked and cannot write: {what} needs a causal one"
+        )

@@ -7,12 +7,14 @@ examples: the seed selects them, and each label keeps its share (stratified).
 import math
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpt.errors import UserError
 from gpt.files.tables import read_rows
 
+SPLITS = ("train", "val", "test")
 TAKEN = 0.1  # fraction of the training examples that a missing split receives
 LARGEST = 1e30  # limit for regression labels, and for 1 / their range: weights are float32
 
@@ -25,22 +27,22 @@ class Example:
     label: str
 
 
-def read_splits(data: Path, seed: int, regression: bool = False) -> dict[str, list[Example]]:
-    """The examples of "train", "val" and "test", from a folder or from one file that is split here.
+def read_splits(data: Path, seed: int, read: Callable[[Path], list], stratify: bool = False) -> dict[str, list]:
+    """The examples of "train", "val" and "test", from a folder or from one file that is split here. read: reads the
+    examples of one file, such as read_examples.
 
-    Raises UserError if files are missing or damaged (with the line number), if a text is empty, or if there are too
-    few examples to split.
+    Raises UserError if files are missing, as `read` does, or if there are too few examples to split.
     """
     if data.is_dir():
-        files = {split: find_split(data, split) for split in ("train", "val", "test")}
+        files = {split: find_split(data, split) for split in SPLITS}
     else:
         files = {"train": data, "val": None, "test": None}
     if files["train"] is None or not files["train"].is_file():
         raise UserError(f"{data} holds no train.csv or train.jsonl, and is not such a file itself")
-    splits = {split: read_examples(path) for split, path in files.items() if path is not None}
+    splits = {split: read(path) for split, path in files.items() if path is not None}
     for split in ("test", "val"):
         if split not in splits:
-            splits["train"], splits[split] = take_share(splits["train"], TAKEN, f"{seed} {split}", data, regression)
+            splits["train"], splits[split] = take_share(splits["train"], TAKEN, f"{seed} {split}", data, stratify)
     return splits
 
 
@@ -68,19 +70,17 @@ def read_examples(path: Path) -> list[Example]:
     return examples
 
 
-def take_share(
-    examples: list[Example], share: float, key: str, data: Path, regression: bool = False
-) -> tuple[list[Example], list[Example]]:
+def take_share(examples: list, share: float, key: str, data: Path, stratify: bool = True) -> tuple[list, list]:
     """Split off `share` of the examples: (the rest, the part taken). Both parts keep the original order.
 
-    The parts are stratified: each label has about the same share in both. A label's only example stays in the rest.
-    Regression is not stratified, because all its labels may differ. The choice depends only on the key and on the
-    examples: they are shuffled, sorted by label, and taken at equal distances (systematic sampling; Madow and Madow
-    1944). Raises UserError if there are too few examples.
+    stratify: each label has about the same share in both parts, and a label's only example stays in the rest. The
+    numbers of a regression may all differ, and answers have no labels: these are not stratified. The choice depends
+    only on the key and on the examples: they are shuffled, sorted by label, and taken at equal distances (systematic
+    sampling; Madow and Madow 1944). Raises UserError if there are too few examples.
     """
     rng = random.Random(key)
     candidates = rng.sample(range(len(examples)), len(examples))
-    if not regression:
+    if stratify:
         counts = Counter(example.label for example in examples)
         candidates = [i for i in candidates if counts[examples[i].label] > 1]
         candidates.sort(key=lambda i: examples[i].label)

@@ -13,40 +13,45 @@ from sklearn.metrics import (
 from torch import Tensor
 
 from gpt.finetuning.baselines import baselines
-from gpt.finetuning.task import SPLITS, Task
 
 
-def measure_test_split(task: Task, logits: Tensor) -> dict:
-    """Evaluate the model's logits on the test split, (examples, labels); for regression they are in the user's units.
+def measure_labels(
+    labels: tuple[str, ...], texts: dict[str, list[str]], targets: dict[str, np.ndarray], logits: Tensor
+) -> dict:
+    """Evaluate a model's logits on the test split, (examples, labels), beside the baselines. texts and targets are
+    given by split, of which "test" is enough; targets are class numbers, or for a regression numbers in the user's
+    units, like its logits.
 
     Returns a part of report.json: "test", "baselines", "mistakes" and "verdict".
     """
-    texts = {split: [example.text for example in task.examples[split]] for split in SPLITS}
-    targets = {split: values.double().numpy() * task.std + task.mean for split, values in task.targets.items()}
-    if len(task.labels) == 1:
+    regression = len(labels) == 1
+    predictions = (
+        baselines(texts, targets, regression) if "train" in texts else simplest_answer(targets["test"], regression)
+    )
+    if regression:
         scores = measure_numbers(targets["test"], logits[:, 0].double().numpy())
-        predictions = baselines(texts, targets, regression=True)
         baseline_scores = {name: measure_numbers(targets["test"], answers) for name, answers in predictions.items()}
-        return {
-            "test": scores,
-            "baselines": baseline_scores,
-            "mistakes": [],
-            "verdict": verdict(scores, baseline_scores),
+        mistakes = []
+    else:
+        probabilities = logits.softmax(1).numpy()
+        scores = measure_classes(targets["test"], probabilities.argmax(1), labels)
+        baseline_scores = {
+            name: measure_classes(targets["test"], answers, labels) for name, answers in predictions.items()
         }
-    targets = {split: values.numpy() for split, values in task.targets.items()}
-    probabilities = logits.softmax(1).numpy()
-    scores = measure_classes(targets["test"], probabilities.argmax(1), task.labels)
-    predictions = baselines(texts, targets, regression=False)
-    baseline_scores = {
-        name: measure_classes(targets["test"], answers, task.labels) for name, answers in predictions.items()
-    }
-    mistakes = worst_mistakes(texts["test"], targets["test"], probabilities, task.labels)
+        mistakes = worst_mistakes(texts["test"], targets["test"], probabilities, labels)
     return {
         "test": scores,
         "baselines": baseline_scores,
         "mistakes": mistakes,
         "verdict": verdict(scores, baseline_scores),
     }
+
+
+def simplest_answer(truth: np.ndarray, regression: bool) -> dict[str, np.ndarray]:
+    """The best that the same answer to all of these very examples could do."""
+    if regression:
+        return {"mean": np.full(len(truth), truth.mean())}
+    return {"majority": np.full(len(truth), np.bincount(truth).argmax())}
 
 
 def measure_classes(truth: np.ndarray, answers: np.ndarray, labels: tuple[str, ...]) -> dict:
@@ -127,3 +132,32 @@ def verdict(test: dict, baselines: dict[str, dict]) -> str:
     if "accuracy" in test and best["accuracy"] >= test["accuracy_95"][0]:
         return f"The GPT is ahead of the {name} baseline, but within the margin of error: {figures}."
     return f"The GPT beats the {name} baseline: {figures}."
+
+
+def describe_labels(report: dict) -> str:
+    """Measures of labels as text for the terminal."""
+    test = report["test"]
+    lines = []
+    if "mse" in test:
+        lines.append(f"test: mean squared error {test['mse']:.4g} (95 %: {test['mse_95'][0]:.4g} to "
+                     f"{test['mse_95'][1]:.4g}), mean absolute error {test['mae']:.4g}")  # fmt: skip
+        lines += [f"{name:>12}: mean squared error {b['mse']:.4g}" for name, b in report["baselines"].items()]
+    else:
+        low, high = test["accuracy_95"]
+        width = max(12, *map(len, test["classes"]))
+        lines.append(f"{'':{width}} precision   recall       F1 examples   predicted {', '.join(test['classes'])}")
+        for (label, row), counts in zip(test["classes"].items(), test["confusion"], strict=True):
+            figures = f"{row['precision']:9.1%} {row['recall']:8.1%} {row['f1']:8.1%} {row['examples']:8,}"
+            lines.append(f"{label:>{width}} {figures}   {' '.join(f'{count:6,}' for count in counts)}")
+        macro = test["macro"]
+        lines.append(f"{'macro':>{width}} {macro['precision']:9.1%} {macro['recall']:8.1%} {macro['f1']:8.1%}")
+        lines.append(f"\ntest accuracy {test['accuracy']:.1%} (95 %: {low:.1%} to {high:.1%}); baselines: "
+                     + ", ".join(f"{name} {b['accuracy']:.1%}" for name, b in report["baselines"].items()))  # fmt: skip
+        if report["mistakes"]:
+            lines.append("\nmost confident mistakes:")
+        for mistake in report["mistakes"]:
+            text = mistake["text"] if len(mistake["text"]) <= 90 else mistake["text"][:89] + "…"
+            answer = f"{mistake['answer']} {mistake['probability']:.0%}"
+            lines.append(f"  {answer:>16}, true label {mistake['label']:<10} {text}")
+    lines.append(f"\n{report['verdict']}")
+    return "\n".join(lines)

@@ -1,28 +1,31 @@
-"""Label new texts with a fine-tuned model, or with the averaged probabilities of several.
+"""Use a fine-tuned model on new texts: label them, answer them, or find spans in them, as the model was trained to.
 
     python finetune.py predict --model out/sentiment --text "not bad at all" "I fell asleep"
-    python finetune.py predict --model out/sentiment --file reviews.txt --format jsonl
+    python finetune.py predict --model out/questions --file stories.jsonl --format jsonl
     cat reviews.txt | python finetune.py predict --model out/one out/two out/three --file -
 
-A file holds one text per line. In a .csv or .jsonl file, the column or key `text` is read.
+A file holds one text per line. In a .csv or .jsonl file, the column or key `text` is read; for a model that answers,
+`prompt`, or a list of "turns" whose last one is the user's.
 """
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 import tyro
-from torch import Tensor
 
-from gpt.classifier import GPTClassifier, pad
 from gpt.errors import UserError
 from gpt.fast.speed_up import speed_up
 from gpt.files.tables import holds_rows, read_rows
 from gpt.files.tokenizer_files import load_tokenizer
-from gpt.finetuning.saved import load_fine_tuned
+from gpt.finetuning.conversations import Conversation, read_conversations
+from gpt.finetuning.found import find_spans
+from gpt.finetuning.labelling import label_texts
+from gpt.finetuning.saved import kind_of, load_fine_tuned
+from gpt.finetuning.tagger import GPTTagger
+from gpt.finetuning.written import write_answers
+from gpt.model import GPT
 from gpt.running.command_line import parse_flags, read_standard_input
 from gpt.running.device import Machine, pick_machine
 
@@ -30,64 +33,19 @@ from gpt.running.device import Machine, pick_machine
 @dataclass(frozen=True)
 class PredictConfig:
     model: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER ...")]
-    """folders written by finetune.py; the answers of several models are averaged"""
+    """folders written by finetune.py; the answers of several models that label texts are averaged"""
     text: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT ...")] = ()
-    """the texts to label"""
+    """the texts, or prompts"""
     file: Path | None = None
-    """a file with the texts to label; - reads standard input"""
+    """a file with the texts; - reads standard input"""
     format: Literal["table", "jsonl"] = "table"
     """a readable table, or one JSON object per line"""
+    temperature: float = 0.0
+    """for written answers: 0 takes the likeliest token each time, more lets chance decide"""
+    seed: int = 0
+    """for written answers with a temperature: another seed gives other answers"""
     device: str = "auto"
     """cpu, cuda, cuda:1 or mps; auto selects the fastest available device"""
-
-
-@torch.inference_mode()
-def classify(model: GPTClassifier, texts: list[list[int]], machine: Machine, batch_size: int = 64) -> Tensor:
-    """Texts as token ids -> logits (texts, labels), float32 on the CPU.
-
-    Texts of similar length share a batch, to save padding. No text may be empty, because the head reads the last
-    token. Raises UserError if a text is longer than the context.
-    """
-    was_training = model.training
-    model.eval()
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    logits = torch.empty(len(texts), len(model.labels))
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
-        tokens, lengths = pad([texts[i] for i in batch])
-        with machine.autocast():
-            logits[batch] = model(tokens.to(machine.device), lengths.to(machine.device)).float().cpu()
-    model.train(was_training)
-    return logits
-
-
-def answer_texts(folders: tuple[Path, ...], texts: list[str], machine: Machine) -> tuple[tuple[str, ...], Tensor]:
-    """(The labels, the models' mean answers): probabilities (texts, labels), or for regression numbers (texts, 1).
-
-    Texts longer than a model's context are truncated. Raises UserError if no folder is given, if one holds no
-    fine-tuned model, or if the models' labels differ.
-    """
-    if not folders:
-        raise UserError("--model names no folder: give it one that finetune.py wrote, or several")
-    total, labels = torch.zeros(0), ()
-    for folder in folders:
-        model, tokenizer = load_fine_tuned(folder, machine.device), load_tokenizer(folder)
-        speed_up(model, machine.device, machine.dtype)
-        if labels and model.labels != labels:
-            raise UserError(
-                f"{folder} has the labels {', '.join(model.labels)}, but {folders[0]} has {', '.join(labels)}: "
-                "only models for the same task can be averaged"
-            )
-        labels = model.labels
-        T = model.config.context_length
-        tokens = [tokenizer.encode_document(text) for text in texts]
-        if too_long := sum(len(text) > T for text in tokens):
-            print(f"note: {folder} truncates {too_long:,} texts that are longer than its context", file=sys.stderr)
-        tokens = [text[:T] for text in tokens]
-        logits = classify(model, tokens, machine)
-        answers = logits if model.is_regression else logits.softmax(1)  # (texts, labels)
-        total = total + answers if len(total) else answers
-    return labels, total / len(folders)
 
 
 def read_texts(config: PredictConfig) -> list[str]:
@@ -112,13 +70,33 @@ def read_texts(config: PredictConfig) -> list[str]:
     return texts
 
 
+def read_asked(config: PredictConfig) -> list[Conversation]:
+    """The prompts to answer. Raises UserError as read_texts and read_conversations do."""
+    if config.file is not None and holds_rows(config.file):
+        return read_conversations(config.file, with_answers=False)
+    return [Conversation(((text, ""),)) for text in read_texts(config)]
+
+
 def predict(arguments: list[str]) -> None:
-    """Run the command `finetune.py predict`. Raises UserError as read_texts and answer_texts do."""
+    """Run the command `finetune.py predict`. Raises UserError for a mistake that the user can correct."""
     config = parse_flags(
         lambda: tyro.cli(PredictConfig, prog="finetune.py predict", description=__doc__, args=arguments)
     )
+    if bool(config.text) == (config.file is not None):
+        raise UserError("give the texts with --text, or a file of them with --file")
+    machine = pick_machine(config.device)
+    kinds = {folder: kind_of(folder) for folder in config.model}
+    if len(config.model) > 1 and set(kinds.values()) & {"answers", "tags"}:
+        raise UserError("only models that label texts can be averaged: give --model one folder")
+    kind = kinds.get(config.model[0]) if config.model else None
+    show = {"answers": show_answers, "tags": show_spans}.get(kind or "labels", show_labels)
+    show(config, machine)
+
+
+def show_labels(config: PredictConfig, machine: Machine) -> None:
+    """Print a label, or a number, for each text."""
     texts = read_texts(config)
-    labels, answers = answer_texts(config.model, texts, pick_machine(config.device))
+    labels, answers = label_texts(config.model, texts, machine)
     if config.format == "table":
         print("  ".join([*(f"{label:>10}" for label in labels), "answer      text"]))
     for text, row in zip(texts, answers.tolist(), strict=True):
@@ -136,3 +114,35 @@ def predict(arguments: list[str]) -> None:
             print(f"{row[0]:10.4g}  {text}")
         else:
             print("  ".join([*(f"{p:10.1%}" for p in row), f"{result['label']:10}  {text}"]))
+
+
+def show_answers(config: PredictConfig, machine: Machine) -> None:
+    """Print a written answer to each prompt."""
+    asked, folder = read_asked(config), config.model[0]
+    net, tokenizer = load_fine_tuned(folder, machine.device), load_tokenizer(folder)
+    assert isinstance(net, GPT)
+    speed_up(net, machine.device, machine.dtype)
+    answers = write_answers(net, tokenizer, asked, machine, config.temperature, config.seed)
+    for conversation, answer in zip(asked, answers, strict=True):
+        prompt = conversation.turns[-1][0]
+        if config.format == "jsonl":
+            print(json.dumps({"prompt": prompt, "answer": answer}, ensure_ascii=False))
+        else:
+            print(f"prompt  {prompt}\nanswer  {answer}\n")
+
+
+def show_spans(config: PredictConfig, machine: Machine) -> None:
+    """Print each text with its spans in brackets."""
+    texts, folder = read_texts(config), config.model[0]
+    net, tokenizer = load_fine_tuned(folder, machine.device), load_tokenizer(folder)
+    assert isinstance(net, GPTTagger)
+    speed_up(net, machine.device, machine.dtype)
+    for text, spans in zip(texts, find_spans(net, tokenizer, texts, machine), strict=True):
+        if config.format == "jsonl":
+            print(json.dumps({"text": text, "spans": spans}, ensure_ascii=False))
+            continue
+        shown, position = "", 0
+        for start, end, label in spans:
+            shown += f"{text[position:start]}[{label} {text[start:end]}]"
+            position = end
+        print(shown + text[position:])

@@ -29,24 +29,26 @@ def plot_confusion(counts: list[list[int]], labels: tuple[str, ...], accuracy: f
     plt.close(figure)
 
 
-def plot_learning_curve(rows: list[dict], best_step: int, title: str, path: Path) -> None:
-    """Loss on the labels and validation accuracy (or R²) against the step, from the rows of metrics.jsonl."""
+NAMES_OF_SCORES = {"accuracy": "accuracy", "r2": "R²", "f1": "F1", "exact": "exact answers"}
+
+
+def plot_learning_curve(rows: list[dict], score: str, best_step: int, title: str, path: Path) -> None:
+    """Loss and validation score against the step, from the rows of metrics.jsonl. score: Task.score."""
     steps = [row["step"] for row in rows]
-    name, label = ("val_accuracy", "accuracy") if "val_accuracy" in rows[0] else ("val_r2", "R²")
     figure, (top, bottom) = plt.subplots(2, figsize=(8, 5), dpi=150, sharex=True, layout="constrained")
     top.plot(steps, [row["train_loss"] for row in rows], color=TRAIN, linewidth=2, marker="o", ms=4, label="training")
     top.plot(steps, [row["val_loss"] for row in rows], color=VALIDATION, linewidth=2, marker="o", ms=4,
              label="validation")  # fmt: skip
-    top.set(ylabel="loss on the labels", title=plain(title))
+    top.set(ylabel="loss", title=plain(title))
     top.set_ylim(bottom=0)
     top.legend(frameon=False)
-    scores = [row[name] for row in rows]
+    scores = [row[f"val_{score}"] for row in rows]
     bottom.plot(steps, scores, color=VALIDATION, linewidth=2, marker="o", ms=4)
     best = scores[steps.index(best_step)]
     bottom.plot(best_step, best, marker="o", ms=10, mfc="none", color=OTHER)
     bottom.annotate(f"kept: {best:.3f}", (best_step, best), xytext=(0, -20), textcoords="offset points", color=OTHER,
                     ha="center")  # fmt: skip
-    bottom.set(xlabel="step", ylabel=f"validation {label}")
+    bottom.set(xlabel="step", ylabel=f"validation {NAMES_OF_SCORES[score]}")
     bottom.margins(y=0.3)
     for axes in (top, bottom):
         axes.grid(alpha=0.25)
@@ -81,5 +83,27 @@ def plot_label_curve(rows: list[dict], score: str, path: Path) -> None:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def plot_scores(rows: dict[str, dict[str, float]], path: Path) -> None:
+    """A group of bars for each row, such as the GPT and each baseline; a bar for each measure, from 0 to 1."""
+    names = list(next(iter(rows.values())))
+    width = 0.8 / len(names)
+    figure, axes = plt.subplots(figsize=(max(6, 1.1 * len(rows) * max(1.5, len(names) / 2)), 4), dpi=150,
+                                layout="constrained")  # fmt: skip
+    for i, (name, color) in enumerate(zip(names, (VALIDATION, TRAIN, OTHER, "#888888", INK), strict=False)):
+        places = [row + (i - (len(names) - 1) / 2) * width for row in range(len(rows))]
+        values = [scores[name] for scores in rows.values()]
+        axes.bar(places, values, 0.9 * width, color=color, label=NAMES_OF_SCORES.get(name, name))
+        for place, value in zip(places, values, strict=True):
+            axes.annotate(f"{value:.0%}", (place, value), xytext=(0, 2), textcoords="offset points", ha="center",
+                          fontsize=8, color=INK)  # fmt: skip
+    axes.set_xticks(range(len(rows)), [plain(who) for who in rows])
+    axes.set(ylim=(0, 1.12), ylabel="on the test split")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, ncols=len(names), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     figure.savefig(path)
     plt.close(figure)

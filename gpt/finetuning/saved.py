@@ -1,4 +1,7 @@
-"""Save and load fine-tuned models: as a whole model folder, or as an adapter that refers to its pretrained model."""
+"""Save and load fine-tuned models: as a whole model folder, or as an adapter that refers to its pretrained model.
+
+What a model was fine-tuned for stands in its folder: in config.json, or in adapter.json.
+"""
 
 import copy
 import json
@@ -15,16 +18,41 @@ from gpt.files.atomic import sha256, write_text
 from gpt.files.checkpoint import load_model, load_weights, read_model_folder, write_model_folder, write_safetensors
 from gpt.files.tokenizer_files import save_tokenizer_with_settings
 from gpt.finetuning.finetune_config import LoraConfig
+from gpt.finetuning.tagger import GPTTagger
 from gpt.lora import add_lora
+from gpt.model import GPT
 from gpt.tokenizer import Tokenizer
 
-HF_CLASSES = {"learned": "GPT2ForSequenceClassification", "rotary": "GPTNeoXForSequenceClassification"}
+Net = GPT | GPTClassifier | GPTTagger
+PREFIX = {"learned": "GPT2", "rotary": "GPTNeoX"}  # of the names of `transformers`' classes
+KINDS = {"labels": "ForSequenceClassification", "tags": "ForTokenClassification"}  # and their ends
+ANSWERING = {"finetuning_task": "answer"}  # marks a language model that answers prompts, in config.json
 
 
-def load_fine_tuned(folder: Path, device: torch.device | str) -> GPTClassifier:
+def kind_of(folder: Path) -> str | None:
+    """What the model in a folder was fine-tuned for: "labels", "tags" or "answers"; None for a language model, or where
+    there is no model."""
+    path = folder / ("adapter.json" if (folder / "adapter.json").is_file() else "config.json")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if path.name == "adapter.json":
+            return content.get("kind", "labels")  # files of earlier versions know nothing else
+        if ANSWERING.items() <= content.items():
+            return "answers"
+        architectures = str(content.get("architectures"))
+    except (OSError, ValueError, AttributeError):
+        return None  # whoever loads the model says what is wrong
+    return next((kind for kind, end in KINDS.items() if end in architectures), None)
+
+
+def load_fine_tuned(folder: Path, device: torch.device | str) -> Net:
     """Load a fine-tuned model, whole or as an adapter, in evaluation mode. Raises UserError if there is none."""
-    has_adapter = (folder / "adapter.json").is_file()
-    return load_adapter(folder, device) if has_adapter else load_classifier(folder, device)
+    if (folder / "adapter.json").is_file():
+        return load_adapter(folder, device)
+    kind = kind_of(folder)
+    if kind == "answers":
+        return load_model(folder, device)
+    return load_tagger(folder, device) if kind == "tags" else load_classifier(folder, device)
 
 
 def in_units(model: GPTClassifier, mean: float, std: float) -> GPTClassifier:
@@ -43,11 +71,28 @@ def in_units(model: GPTClassifier, mean: float, std: float) -> GPTClassifier:
 def save_classifier(model: GPTClassifier, tokenizer: Tokenizer, folder: Path | str) -> None:
     """Write a model folder that `AutoModelForSequenceClassification.from_pretrained` loads, including the label names.
     A model with LoRA matrices must be merged first (merge_lora). Raises UserError if a file cannot be written."""
-    more_config = {
-        "architectures": [HF_CLASSES[model.config.position]],
+    problem = {"problem_type": "regression" if model.is_regression else "single_label_classification"}
+    write_labelling_model(model, "labels", tokenizer, folder, problem)
+
+
+def save_tagger(model: GPTTagger, tokenizer: Tokenizer, folder: Path | str) -> None:
+    """The same for `AutoModelForTokenClassification`. (`transformers` gives the scores of every token; which tokens a
+    text has, Chinese ones above all, is decided by encode_with_places of tagged.py.)"""
+    write_labelling_model(model, "tags", tokenizer, folder, {})
+
+
+def save_answering_model(model: GPT, tokenizer: Tokenizer, folder: Path | str) -> None:
+    """Write a language model's folder, with a mark that it answers prompts."""
+    write_model_folder(folder, model.config, model.state_dict(), tokenizer, ANSWERING)
+
+
+def write_labelling_model(
+    model: GPTClassifier | GPTTagger, kind: str, tokenizer: Tokenizer, folder: Path | str, more_config: dict
+) -> None:
+    more_config |= {
+        "architectures": [PREFIX[model.config.position] + KINDS[kind]],
         "id2label": {str(i): label for i, label in enumerate(model.labels)},
         "label2id": {label: i for i, label in enumerate(model.labels)},
-        "problem_type": "regression" if model.is_regression else "single_label_classification",
         "pad_token_id": tokenizer.end_of_text,
     }
     write_model_folder(folder, model.config, model.state_dict(), tokenizer, more_config)
@@ -62,15 +107,29 @@ def load_classifier(folder: Path | str, device: torch.device | str = "cpu") -> G
     del weights["lm_head.weight"]
     if "score.weight" not in weights:
         raise UserError(f"{folder} holds a language model, not a classifier: fine-tune it first with finetune.py")
-    config_json = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-    names = config_json.get("id2label") or {}
-    labels = tuple(str(names.get(str(i), f"LABEL_{i}")) for i in range(len(weights["score.weight"])))
-    model = GPTClassifier(config, labels)
+    model = GPTClassifier(config, read_labels(folder, len(weights["score.weight"])))
     load_weights(model, weights, folder)
     return model.to(device).eval()
 
 
-def save_adapter(model: GPTClassifier, config: LoraConfig, base: Path, tokenizer: Tokenizer, folder: Path) -> None:
+def load_tagger(folder: Path | str, device: torch.device | str = "cpu") -> GPTTagger:
+    """The same for a tagger."""
+    config, weights = read_model_folder(folder)
+    del weights["lm_head.weight"]
+    if "classifier.weight" not in weights:
+        raise UserError(f"{folder} holds no tagger: fine-tune one with finetune.py --task tags")
+    model = GPTTagger(config, read_labels(folder, len(weights["classifier.weight"])))
+    load_weights(model, weights, folder)
+    return model.to(device).eval()
+
+
+def read_labels(folder: Path | str, count: int) -> tuple[str, ...]:
+    """The names of the labels in config.json."""
+    names = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("id2label") or {}
+    return tuple(str(names.get(str(i), f"LABEL_{i}")) for i in range(count))
+
+
+def save_adapter(model: Net, config: LoraConfig, base: Path, tokenizer: Tokenizer, folder: Path) -> None:
     """Write only the trained weights (LoRA matrices, final norm, head), and the path and hash of the model `base` that
     they belong to. Raises UserError if a file cannot be written."""
     save_tokenizer_with_settings(tokenizer, model.config.context_length, folder)
@@ -85,15 +144,14 @@ def save_adapter(model: GPTClassifier, config: LoraConfig, base: Path, tokenizer
         "rank": config.rank,
         "alpha": config.alpha,
         "targets": config.targets,
-        "labels": model.labels,
+        "labels": () if isinstance(model, GPT) else model.labels,
+        "kind": "answers" if isinstance(model, GPT) else "tags" if isinstance(model, GPTTagger) else "labels",
     }
     write_text(folder / "adapter.json", json.dumps(adapter_json, indent=2, ensure_ascii=False) + "\n")
     write_safetensors(folder / "adapter.safetensors", trained)
 
 
-def load_adapter(
-    folder: Path | str, device: torch.device | str = "cpu", base: Path | str | None = None
-) -> GPTClassifier:
+def load_adapter(folder: Path | str, device: torch.device | str = "cpu", base: Path | str | None = None) -> Net:
     """Load an adapter and the pretrained model it belongs to (or the same model at `base`), in evaluation mode.
 
     Raises UserError if the pretrained model is missing or has changed, or if the adapter is damaged.
@@ -112,9 +170,10 @@ def load_adapter(
     if sha256(base / "model.safetensors") != digest:
         raise UserError(f"the adapter in {folder} is for another model than the one in {base}: fine-tune again")
     gpt = load_model(base)
-    model = GPTClassifier(gpt.config, labels)
+    kind = kind_of(folder)
+    model = gpt if kind == "answers" else (GPTTagger if kind == "tags" else GPTClassifier)(gpt.config, labels)
     model.transformer.load_state_dict(gpt.transformer.state_dict())
-    add_lora(model, config.rank, config.alpha, config.targets)
+    add_lora(model.transformer, config.rank, config.alpha, config.targets)
     try:
         differences = model.load_state_dict(trained, strict=False)
         if differences.unexpected_keys or any(map(is_adapter_weight, differences.missing_keys)):
@@ -134,4 +193,4 @@ def path_from(folder: Path, base: Path) -> str:
 
 def is_adapter_weight(name: str) -> bool:
     """Whether --train lora trains this weight."""
-    return "lora_" in name or name.startswith(("transformer.ln_f.", "score."))
+    return "lora_" in name or name.startswith(("transformer.ln_f.", "score.", "classifier."))

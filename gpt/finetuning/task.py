@@ -1,110 +1,89 @@
-"""Labelled text prepared for a model: tokens, targets, label names, and batches of texts of similar length."""
+"""What fine-tuning must know about a task: its data, its net, its loss, its score. finetune.py treats all tasks alike.
 
-import functools
+classification.py   one label, or one number, for a text
+tagging.py          a label for every token
+answering.py        a prompt, and an answer that the model writes
+"""
+
+import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from gpt.errors import UserError
-from gpt.finetuning.labelled import Example, label_names, label_numbers, read_splits, take_share
+from gpt.finetuning.finetune_config import FinetuneConfig
+from gpt.finetuning.saved import Net, save_adapter
+from gpt.lora import merge_lora
+from gpt.model import GPTConfig
+from gpt.running.device import Machine
 from gpt.tokenizer import Tokenizer
 
-SPLITS = ("train", "val", "test")
-POOL = 32  # batches whose texts are sorted by length together; more would save padding, but make batches less random
 
+class Task(ABC):
+    """A data set prepared for a model: tokens of at most its context, and what the model shall make of them.
 
-@dataclass(frozen=True)
-class Task:
-    """A labelled data set. The keys of the dictionaries are the splits "train", "val" and "test"."""
-
-    labels: tuple[str, ...]  # class names, or a single name for regression
-    examples: dict[str, list[Example]]
-    tokens: dict[str, list[list[int]]]  # token ids; no text is longer than the context
-    targets: dict[str, Tensor]  # (examples,): class numbers, int64; or standardised numbers, float32
-    truncated: dict[str, int]  # number of texts that were cut off at the context length
-    mean: float  # mean and standard deviation of the training numbers; 0 and 1 for classes
-    std: float
-
-    def class_weights(self) -> Tensor:
-        """(labels,): every class has the same total weight, and the mean over the training examples is 1."""
-        counts = self.targets["train"].bincount(minlength=len(self.labels))
-        return counts.sum() / (len(self.labels) * counts)
-
-    def fingerprint(self) -> str:
-        """A hash of the texts, labels and splits."""
-        rows = {split: [(e.text, e.label) for e in examples] for split, examples in self.examples.items()}
-        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-
-
-def load_task(
-    data: Path, regression: bool, count: int | None, split_seed: int, tokenizer: Tokenizer, context_length: int
-) -> Task:
-    """Read a labelled data set for a model with this tokenizer and context. count: use only this many training
-    examples (stratified, see take_share). Raises UserError as the functions of labelled.py do, or if `count` is too
-    large or leaves a label without examples."""
-    examples = read_splits(data, split_seed, regression)
-    if count and count > len(examples["train"]):
-        raise UserError(f"{count} labels are requested, but there are only {len(examples['train']):,} in training")
-    if count and count < len(examples["train"]):
-        all_labels = {example.label for example in examples["train"]}
-        share = count / len(examples["train"])
-        examples["train"] = take_share(examples["train"], share, f"{split_seed} labels", data, regression)[1]
-        missing = all_labels - {example.label for example in examples["train"]}
-        if missing and not regression:
-            raise UserError(f"{count} labels leave no example of {', '.join(sorted(missing)[:10])}: use more labels")
-    mean, std = 0.0, 1.0
-    if regression:
-        labels = ("score",)
-        numbers = {split: np.array(values) for split, values in label_numbers(examples).items()}
-        mean, std = float(numbers["train"].mean()), float(numbers["train"].std())
-        targets = {split: torch.tensor((values - mean) / std).float() for split, values in numbers.items()}
-    else:
-        labels = label_names(examples)
-        class_number = {label: i for i, label in enumerate(labels)}
-        targets = {split: torch.tensor([class_number[e.label] for e in examples[split]]) for split in SPLITS}
-    tokens = {split: [tokenizer.encode_document(e.text) for e in examples[split]] for split in SPLITS}
-    truncated = {split: sum(len(text) > context_length for text in tokens[split]) for split in SPLITS}
-    tokens = {split: [text[:context_length] for text in tokens[split]] for split in SPLITS}
-    return Task(labels, examples, tokens, targets, truncated, mean, std)
-
-
-class Buckets:
-    """Batches of texts of similar length, which need less padding, in random order.
-
-    Batch `step` is an array of indices into the texts. It depends only on (seed, step). Every text occurs once per
-    epoch. lengths: the number of tokens of each text.
+    The keys of the dictionaries are the splits "train", "val" and "test". Making one raises UserError for data that
+    does not suit the task.
     """
 
-    def __init__(self, lengths: list[int], batch_size: int, seed: int):
-        self.lengths, self.batch_size, self.seed = np.array(lengths), batch_size, seed
-        self.batches_per_epoch = -(-len(lengths) // batch_size)
-        self.epoch = functools.lru_cache(maxsize=1)(self._epoch)
+    score: str  # what the best weights maximise: "accuracy", "r2", "f1", "exact"
+    config: FinetuneConfig
+    tokenizer: Tokenizer
+    examples: dict[str, list[Any]]
+    tokens: dict[str, list[list[int]]]  # what the net reads of each example, as ids
+    truncated: dict[str, int]  # number of examples that were cut off at the context length
 
-    def batch(self, step: int) -> np.ndarray:
-        """Indices of the texts of update `step`: (batch_size,), or fewer in one batch of each epoch."""
-        return self.epoch(step // self.batches_per_epoch)[step % self.batches_per_epoch]
+    def fingerprint(self) -> str:
+        """A hash of the examples and their splits."""
+        rows = {split: [dataclasses.astuple(e) for e in examples] for split, examples in self.examples.items()}
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
-    def _epoch(self, number: int) -> list[np.ndarray]:
-        """Shuffle the texts, sort pools of POOL batches by length, cut the pools into batches, and shuffle these."""
-        rng = np.random.default_rng([self.seed, number])
-        order = rng.permutation(len(self.lengths))
-        batches = []
-        for start in range(0, len(order), POOL * self.batch_size):
-            pool = order[start : start + POOL * self.batch_size]
-            pool = pool[np.argsort(self.lengths[pool], kind="stable")]
-            batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
-        rng.shuffle(batches)
-        return batches
+    @abstractmethod
+    def describe_data(self) -> str:
+        """What is learned, for a run's first lines."""
 
+    @abstractmethod
+    def build_net(self, config: GPTConfig) -> Net:
+        """A net of this shape with random weights, under the task's own head if it has one."""
 
-def drop_words(text: list[int], share: float, random: np.random.Generator) -> list[int]:
-    """A text without about `share` of its tokens (word dropout; Iyyer et al. 2015, section 3.1). The first token, which
-    marks the beginning, is always kept. If all others would be dropped, they are kept too."""
-    first, *words = text
-    kept = [token for token, draw in zip(words, random.random(len(words)), strict=True) if draw >= share]
-    return [first, *(kept or words)]
+    @abstractmethod
+    def loss(self, net: Any, part: np.ndarray, machine: Machine, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Of the training examples numbered in `part`: (the objective to minimise, the task's own loss in it)."""
+
+    @abstractmethod
+    def validate(self, net: Any, machine: Machine) -> tuple[float, float]:
+        """(Loss, score) on the validation split."""
+
+    def save(self, net: Any, folder: Path) -> None:
+        """Write the net's model folder, a Hugging Face one, or with --keep-adapter only what was trained. Raises
+        UserError if a file cannot be written."""
+        net = self.finished(net)
+        if self.config.keep_adapter:
+            save_adapter(net, self.config.lora, self.config.model, self.tokenizer, folder)
+        else:
+            self.save_model(merge_lora(net), folder)
+
+    def finished(self, net: Any) -> Any:
+        """The net as a user needs it: a copy, where it differs from the net in training."""
+        return net
+
+    @abstractmethod
+    def save_model(self, net: Any, folder: Path) -> None:
+        """Write the folder of a whole model."""
+
+    @abstractmethod
+    def measure(self, net: Any, machine: Machine) -> dict[str, Any]:
+        """Evaluate a net, as loaded from its folder, on the test split. A part of report.json, with "test",
+        "baselines" and "verdict"."""
+
+    @abstractmethod
+    def describe_measures(self, report: dict) -> str:
+        """The measures as text for the terminal."""
+
+    @abstractmethod
+    def plot(self, report: dict, folder: Path) -> None:
+        """Draw what the task has to show beside the learning curve."""

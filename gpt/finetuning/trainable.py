@@ -1,4 +1,4 @@
-"""Which weights of a classifier are trained, and the learning rate of each."""
+"""Which weights are trained, and the learning rate of each."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -6,17 +6,17 @@ from types import MappingProxyType
 import torch
 from torch.optim import Optimizer
 
-from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
 from gpt.fast.pytorch import Uncompiled
 from gpt.finetuning.finetune_config import FinetuneConfig
+from gpt.finetuning.saved import Net
 from gpt.lora import add_lora
 from gpt.optim import AdamW
 
 BETAS = (0.9, 0.98)
 
 
-def choose_weights(model: GPTClassifier, config: FinetuneConfig) -> None:
+def choose_weights(model: Net, config: FinetuneConfig) -> None:
     """Freeze the weights that `config.train` does not train, and for "lora" add the LoRA matrices. The final norm and
     the head are always trained.
 
@@ -24,7 +24,7 @@ def choose_weights(model: GPTClassifier, config: FinetuneConfig) -> None:
     """
     body = model.transformer
     if config.train == "lora":
-        add_lora(model, config.lora.rank, config.lora.alpha, config.lora.targets)
+        add_lora(body, config.lora.rank, config.lora.alpha, config.lora.targets)
     elif config.train != "full":
         body.requires_grad_(False)
         body.ln_f.requires_grad_(True)
@@ -35,14 +35,14 @@ def choose_weights(model: GPTClassifier, config: FinetuneConfig) -> None:
             block.requires_grad_(True)
 
 
-def count_weights(model: GPTClassifier) -> tuple[int, int]:
+def count_weights(model: Net) -> tuple[int, int]:
     """(Number of trained weights, number of all weights.)"""
     sizes = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
 
 
 def build_layerwise_optimizers(
-    model: GPTClassifier, config: FinetuneConfig, twins: Mapping[type, type] = MappingProxyType({})
+    model: Net, config: FinetuneConfig, twins: Mapping[type, type] = MappingProxyType({})
 ) -> list[Optimizer]:
     """The optimizers of all trained weights: SharedAdam for the token embeddings, AdamW for the rest.
 
@@ -56,7 +56,7 @@ def build_layerwise_optimizers(
     for name, weight in model.named_parameters():
         if not weight.requires_grad or name == "transformer.wte.weight":
             continue
-        if name.startswith("score."):
+        if name.startswith(("score.", "classifier.")):
             rate = config.head_learning_rate
         elif name.startswith("transformer.h."):
             depth = int(name.split(".")[2])

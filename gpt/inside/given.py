@@ -6,6 +6,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from gpt.errors import UserError
+from gpt.files.tokenizer_files import MASK, PADDING
 
 Folder = Annotated[Path, arg(help="a model folder")]
 Text = Annotated[str, arg(help="the text, or @ followed by the name of a text file")]
@@ -20,12 +21,17 @@ def check_picture(path: Path) -> None:
         raise UserError(f"--out is {path}, but there is no folder {path.parent}: create it, or choose another one")
 
 
-def load_for_look(folder: Path) -> tuple:
-    """(The model, the tokenizer) of a model folder. Raises UserError as load_model and load_tokenizer do."""
+def load_for_look(folder: Path, must_be_causal: bool = False) -> tuple:
+    """(The model, the tokenizer) of a model folder. Raises UserError as load_model and load_tokenizer do, and for a
+    masked model where that would make no sense."""
     from gpt.files.checkpoint import load_model
     from gpt.files.tokenizer_files import load_tokenizer
+    from gpt.generate import check_causal
 
-    return load_model(folder), load_tokenizer(folder)
+    model = load_model(folder)
+    if must_be_causal:
+        check_causal(model)
+    return model, load_tokenizer(folder)
 
 
 def read_text(text: str, tokenizer, most: int | None = None) -> tuple[list[int], list[str]]:
@@ -49,6 +55,8 @@ def read_text(text: str, tokenizer, most: int | None = None) -> tuple[list[int],
 
 def show_token(tokenizer, token: int) -> str:
     """A token as text, or as hexadecimal bytes if they are not valid UTF-8, such as part of a character."""
+    if token >= tokenizer.vocab_size:  # one of the two more that a masked model has
+        return (MASK, PADDING)[token - tokenizer.vocab_size]
     data = tokenizer.decode_bytes([token])
     try:
         return data.decode("utf-8")

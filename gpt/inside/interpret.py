@@ -27,17 +27,19 @@ def trace(model: GPT, tokens: list[int]) -> tuple[Tensor, Tensor]:
         handles.append(block.register_forward_hook(lambda _, inputs, output: states.append(output[0])))
         handles.append(block.attn.c_attn.register_forward_hook(lambda _, inputs, output: products.append(output[0])))
     try:
-        model(torch.tensor([tokens], device=model.transformer.ln_f.weight.device))
+        ids = torch.tensor([tokens], device=model.transformer.ln_f.weight.device)
+        model(ids)
     finally:
         for handle in handles:
             handle.remove()
     T, config = len(tokens), model.config
+    visible = None if config.causal else ids != config.vocab_size - 1  # (1, T)
     weights = []
     for qkv in products:  # (T, 3 C)
         q, k, _ = qkv.view(T, 3, config.n_head, config.head_size).permute(1, 2, 0, 3)  # 3 × (nh, T, hs)
         if config.position == "rotary":
             q, k = rotate(q), rotate(k)
-        weights.append(attention_weights(q, k))  # (nh, T, T)
+        weights.append(attention_weights(q, k, visible))  # (nh, T, T)
     return torch.stack(states), torch.stack(weights)
 
 
@@ -54,11 +56,11 @@ def induction_score(model: GPT, num_texts: int = 8, seed: int = 0) -> Tensor:
     second A of "A B ... A" to B continues patterns, whatever they mean (Olsson et al. 2022, "In-context Learning and
     Induction Heads"). Uniform attention scores about 1/T. The sequences are drawn from `seed`.
     """
-    half = model.config.context_length // 2
+    half, vocabulary = model.config.context_length // 2, model.config.vocab_size - 2 * (not model.config.causal)
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(())
     for _ in range(num_texts):
-        sequence = torch.randint(0, model.config.vocab_size, (half,), generator=generator).tolist()
+        sequence = torch.randint(0, vocabulary, (half,), generator=generator).tolist()
         _, weights = trace(model, sequence + sequence)
         total = total + weights.diagonal(1 - half, -2, -1).mean(-1)  # from position half + i to position i + 1
     return total / num_texts

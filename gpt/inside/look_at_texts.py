@@ -15,7 +15,7 @@ def show_surprise(model: Folder, text: Text, out: Picture = Path("surprise.png")
     from gpt.generate import score
     from gpt.inside.inside_plots import plot_coloured_text
 
-    gpt, tokenizer = load_for_look(model)
+    gpt, tokenizer = load_for_look(model, must_be_causal=True)
     tokens, shown = read_text(text, tokenizer, 400)
     bits = [-choice.logprob / math.log(2) for choice in score(gpt, tokens)]
     for token, value in zip(shown[1:], bits, strict=True):
@@ -33,7 +33,7 @@ def show_next_tokens(model: Folder, text: Text, out: Picture = Path("next_tokens
     from gpt.generate import score
     from gpt.inside.inside_plots import plot_token_table
 
-    gpt, tokenizer = load_for_look(model)
+    gpt, tokenizer = load_for_look(model, must_be_causal=True)
     tokens, shown = read_text(text, tokenizer, 24)
     choices = score(gpt, tokens, 6)
     cells = [[show_token(tokenizer, choice.top[r][0]) for choice in choices] for r in range(6)]
@@ -101,7 +101,7 @@ def show_lens(model: Folder, text: Text, out: Picture = Path("lens.png")) -> Non
     from gpt.inside.inside_plots import plot_token_table
     from gpt.inside.interpret import logit_lens, sure_from
 
-    gpt, tokenizer = load_for_look(model)
+    gpt, tokenizer = load_for_look(model, must_be_causal=True)
     tokens, shown = read_text(text, tokenizer, min(24, gpt.config.context_length))
     logprobs = logit_lens(gpt, tokens)  # (L + 1, T, V)
     best, predicted = logprobs.max(-1)  # 2 × (L + 1, T)
@@ -123,7 +123,7 @@ def show_layers(model: Folder, text: Text) -> None:
     """The loss on a text if the model exits after each layer (sample.py --exit-layer N)."""
     from gpt.inside.interpret import loss_per_layer
 
-    gpt, tokenizer = load_for_look(model)
+    gpt, tokenizer = load_for_look(model, must_be_causal=True)
     tokens, _ = read_text(text, tokenizer)
     print("| exit after | nats/token | perplexity |\n| --- | ---: | ---: |")
     for layer, nats in enumerate(loss_per_layer(gpt, tokens)):
@@ -134,26 +134,29 @@ def show_reasons(model: Folder, text: Text, out: Picture = Path("reasons.png")) 
     """Which tokens led a classifier to its label, or a language model to its next token (gradient × input)."""
     import torch
 
+    from gpt.classifier import GPTClassifier
+    from gpt.errors import UserError
     from gpt.files.tokenizer_files import load_tokenizer
-    from gpt.finetuning.saved import load_fine_tuned
+    from gpt.finetuning.saved import kind_of, load_fine_tuned
     from gpt.inside.inside_plots import plot_coloured_text
     from gpt.inside.interpret import gradient_times_input, without_most_and_least
 
-    config = model / "config.json"
-    has_labels = config.is_file() and "SequenceClassification" in config.read_text(encoding="utf-8")
-    classifier = has_labels or (model / "adapter.json").is_file()
-    if classifier:
+    kind = kind_of(model)
+    if kind == "tags":
+        raise UserError(f"{model} has a label for every token, so there is no single answer to explain")
+    if kind == "labels":
         gpt, tokenizer = load_fine_tuned(model, "cpu"), load_tokenizer(model)
+        assert isinstance(gpt, GPTClassifier)
         names = [repr(label) for label in gpt.labels]
     else:
-        gpt, tokenizer = load_for_look(model)
+        gpt, tokenizer = load_for_look(model, must_be_causal=True)
         names = [repr(show_token(tokenizer, token)) for token in range(gpt.config.vocab_size)]
     tokens, shown = read_text(text, tokenizer, gpt.config.context_length)
     start = int(tokenizer.add_bos_token)  # leave out the token that only marks the beginning of a text
 
     def scores(ids: list[int]) -> torch.Tensor:
         """The logits of all labels, or of all next tokens."""
-        if classifier:
+        if isinstance(gpt, GPTClassifier):
             return gpt(torch.tensor([ids]), torch.tensor([len(ids)]))[0]
         return gpt(torch.tensor([ids]))[0, -1]
 

@@ -70,9 +70,9 @@ def show_places(model: Folder, out: Picture = Path("places.png")) -> None:
 
 
 def show_sizes(
-    names: Annotated[tuple[str, ...], arg(help="names of the GPT family, or model folders")] = tuple(FAMILY),
+    names: Annotated[tuple[str, ...], arg(help="names of published models, or model folders")] = tuple(FAMILY),
 ) -> None:
-    """Parameters, memory and operations of the GPT family, part by part, computed from the shapes."""
+    """Parameters, memory and operations of the GPT family, BERT and T5, part by part, computed from the shapes."""
     from gpt.files.huggingface import load_config
 
     parts = ("token embedding", "positions", "attention", "MLP", "norms", "head")

@@ -36,12 +36,15 @@ def say_that_no_font_has_chinese() -> None:
     print("no font with Chinese characters is installed (Noto Sans CJK is one): they become boxes", file=sys.stderr)
 
 
-def plot_loss(rows: list[dict], bits_per_nat: float, floor: float | None, title: str, path: Path) -> None:
+def plot_loss(rows: list[dict], bits_per_nat: float | None, floor: float | None, title: str, path: Path) -> None:
     """Training and validation loss over the steps, from the rows of a metrics.jsonl.
 
     bits_per_nat turns nats per token into bits per byte for the right-hand scale. floor: the entropy of the
-    corpus in bits per byte, drawn as the line that no model can go below, or None if it is unknown.
+    corpus in bits per byte, drawn as the line that no model can go below, or None if it is unknown. Without
+    bits_per_nat the losses are a masked model's, nats per masked token, which has neither.
     """
+    unit = "token" if bits_per_nat else "masked token"
+    lowest = floor / bits_per_nat if bits_per_nat and floor is not None else None
     training = [(row["step"], row["train_loss"]) for row in rows if "train_loss" in row]
     validation = [(row["step"], row["val_loss"]) for row in rows if "val_loss" in row]
     figure, axes = plt.subplots(figsize=(8, 4.5), dpi=150, layout="constrained")
@@ -50,8 +53,9 @@ def plot_loss(rows: list[dict], bits_per_nat: float, floor: float | None, title:
     if validation:
         axes.plot(*zip(*validation, strict=True), color=VALIDATION, linewidth=2, marker="o", ms=4, label="validation")
         step, best = min(validation, key=lambda point: point[1])
+        bits = f"{best * bits_per_nat:.3f} bits/byte, " if bits_per_nat else ""
         axes.annotate(
-            f"best {best:.3f} nats/token\n{best * bits_per_nat:.3f} bits/byte, perplexity {math.exp(best):.2f}",
+            f"best {best:.3f} nats/{unit}\n{bits}perplexity {math.exp(best):.2f}",
             (step, best),
             xytext=(0, 34),
             textcoords="offset points",
@@ -59,24 +63,25 @@ def plot_loss(rows: list[dict], bits_per_nat: float, floor: float | None, title:
             color=VALIDATION,
             arrowprops={"arrowstyle": "-", "color": VALIDATION, "linewidth": 0.8},
         )
-    if floor is not None:
-        axes.axhline(floor / bits_per_nat, color=FLOOR, linestyle="--", linewidth=1.2)
+    if lowest is not None:
+        axes.axhline(lowest, color=FLOOR, linestyle="--", linewidth=1.2)
         axes.annotate(
             f"entropy of the corpus: {floor:.3f} bits/byte",
-            (0, floor / bits_per_nat),
+            (0, lowest),
             xytext=(4, -12),
             textcoords="offset points",
             color=FLOOR,
             fontsize=9,
         )
-    lows = [loss for _, loss in training + validation] + ([floor / bits_per_nat] if floor is not None else [])
+    lows = [loss for _, loss in training + validation] + ([lowest] if lowest is not None else [])
     highs = [loss for _, loss in training + validation]
     if highs:  # the first steps fall from ln(vocabulary): without a limit they would squeeze all the rest
         span = max(sorted(highs)[int(0.97 * (len(highs) - 1))] - min(lows), 1e-6)
         axes.set_ylim(min(lows) - 0.12 * span, min(lows) + 1.15 * span)
-    right = axes.secondary_yaxis("right", functions=scaled_by(bits_per_nat))
-    right.set_ylabel("bits per byte", color=INK)
-    axes.set(xlabel="step", ylabel="loss, nats per token", title=plain(title))
+    if bits_per_nat:
+        right = axes.secondary_yaxis("right", functions=scaled_by(bits_per_nat))
+        right.set_ylabel("bits per byte", color=INK)
+    axes.set(xlabel="step", ylabel=f"loss, nats per {unit}", title=plain(title))
     axes.set_xlim(left=0)
     timed = [row for row in rows if "seconds" in row]
     if timed:

@@ -27,7 +27,8 @@ from gpt.optim import raise_broken
 ROOT = Path(__file__).parent.parent.parent
 MODEL_FILES = ("model.safetensors", "config.json", "tokenizer_config.json", "vocab.json", "merges.txt")
 RUN_FILES = ("resume.pt", "metrics.jsonl", "train_config.json", "loss.png")
-FINETUNE_FILES = ("adapter.safetensors", "adapter.json", "report.json", "curve.png", "confusion.png", "labels.png")
+FINETUNE_FILES = ("adapter.safetensors", "adapter.json", "report.json")
+FINETUNE_FILES += ("curve.png", "confusion.png", "labels.png", "scores.png")
 # Settings that may differ when a run is resumed: they change where and how it is computed, not the result.
 MAY_DIFFER = {"out", "data", "device", "precision", "compile", "threads", "log_every", "resume", "overwrite"}
 MAY_DIFFER |= {"accumulate", "sharding"}
@@ -86,8 +87,7 @@ def go_on(config: Any, data: dict) -> dict | None:
         raise UserError(
             f"{config.out / 'resume.pt'} was not written by this version of the project: begin anew with --overwrite"
         )
-    defaults = {field.name: field.default for field in dataclasses.fields(config)}  # of what is newer than the run
-    before, now = defaults | json.loads(state["config"]), config_to_json(config)
+    before, now = with_defaults(json.loads(state["config"]), config), config_to_json(config)
     changed = [
         f"{key} was {before[key]} and is now {now[key]}"
         for key in now
@@ -104,6 +104,17 @@ def go_on(config: Any, data: dict) -> dict | None:
     if data_before != data:
         raise UserError(f"cannot resume {config.out} with other data than it was trained on: use the same --data")
     return state
+
+
+def with_defaults(settings: Any, config: Any) -> dict:
+    """An older run's settings, with the defaults of those that are newer than it, also within a dataclass of their
+    own."""
+    filled = {field.name: field.default for field in dataclasses.fields(config)} | settings
+    for name, value in filled.items():
+        own = getattr(config, name, None)
+        if dataclasses.is_dataclass(own):
+            filled[name] = with_defaults(value, own)
+    return filled
 
 
 def tidy(folder: Path, step: int) -> None:

@@ -1,5 +1,6 @@
 """The settings of train.py, and its presets."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ class TrainConfig:
     """windows of context_length tokens in one update"""
     accumulate: int = 1
     """parts into which a batch is split for gradient accumulation; more parts need less memory"""
+    objective: Literal["causal", "masked"] = "causal"
+    """what is learned: causal, to predict each next token (GPT), or masked, to fill in gaps from both sides (BERT)"""
     optimizer: Literal["muon", "adamw", "sgd"] = "muon"
     """muon for the blocks' matrices and adamw for the rest, or one of the others for everything"""
     learning_rate: float = 6e-3
@@ -67,6 +70,10 @@ class TrainConfig:
         for name in ("learning_rate", "muon_learning_rate", "grad_clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be above 0")
+        if self.objective == "masked" and self.model.context_length < 2:
+            raise UserError("a gap is filled in from what is beside it: --model.context-length must be at least 2")
+        if not self.model.causal and self.objective != "masked":
+            raise UserError("--model.no-causal would let tokens see those they predict: ask for --objective masked")
         if self.warmup_steps < 0:
             raise UserError(f"warmup_steps is {self.warmup_steps}: it must be at least 0")
         if self.plain and self.sharding:
@@ -79,6 +86,11 @@ class TrainConfig:
             raise UserError(f"--out {self.out} is the folder of the model to begin with: choose another one")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads is {self.threads}: it must be at least 1")
+
+    def model_for(self, tokenizer_size: int) -> GPTConfig:
+        """The model for a tokenizer with so many ids; a masked one has two more, for mask and padding."""
+        masked = self.objective == "masked"
+        return dataclasses.replace(self.model, vocab_size=tokenizer_size + 2 * masked, causal=not masked)
 
     @property
     def warmup(self) -> int:

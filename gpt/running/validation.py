@@ -17,8 +17,8 @@ from gpt.running.processes import Processes
 def validation_loss(
     model: Callable[[Tensor], Tensor], dataset: Dataset, machine: Machine, processes: Processes, accumulate: int
 ) -> float:
-    """Mean loss over the whole validation split, in nats per token; every process takes its share of a
-    batch, in `accumulate` parts."""
+    """Mean loss over the whole validation split, in nats per target (every token, or every masked one); every process
+    takes its share of a batch, in `accumulate` parts."""
     total = tokens = 0
     for inputs, targets in dataset.evaluation_batches():
         inputs, targets = processes.share(inputs, 0), processes.share(targets, IGNORED)
@@ -35,8 +35,10 @@ def perplexity(loss: float) -> float:
     return math.exp(min(loss, 700.0))  # a float ends there
 
 
-def describe_loss(loss: float, corpus: TokensFolder) -> str:
-    """A validation loss in all its units."""
+def describe_loss(loss: float, corpus: TokensFolder, objective: str) -> str:
+    """A validation loss in all its units. That of a masked model is no code length: it has no bits per byte."""
+    if objective == "masked":
+        return f"validation loss {loss:.4f} nats/masked token, perplexity {perplexity(loss):.2f}"
     floor = corpus.meta["entropy_bits_per_byte"]
     beside = f" (the corpus's own entropy: {floor:.3f})" if floor else ""
     bits = corpus.bits_per_byte(loss)

@@ -17,10 +17,13 @@ from gpt.classifier import GPTClassifier, language_loss, loss_on_labels, pad
 from gpt.errors import UserError
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.baselines import baselines
+from gpt.finetuning.batches import Buckets, drop_words
+from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.finetuning.labelled import Example, read_examples, read_splits, take_share
+from gpt.finetuning.labelling import label_texts
 from gpt.finetuning.measures import bootstrap, interval_of_accuracy, measure_classes, verdict, worst_mistakes
-from gpt.finetuning.predict import PredictConfig, answer_texts, read_texts
-from gpt.finetuning.task import Buckets, drop_words, load_task
+from gpt.finetuning.predict import PredictConfig, read_texts
+from gpt.finetuning.tasks import load_task
 from gpt.model import GPTConfig
 from gpt.running.device import pick_machine
 
@@ -63,7 +66,7 @@ def test_the_language_loss_is_the_mean_over_real_tokens():
 def test_class_weights_make_every_class_weigh_the_same(base, tmp_path):
     rows = "".join(f"text {i},{'rare' if i % 10 == 0 else 'common'}\n" for i in range(200))
     (tmp_path / "data.csv").write_text("text,label\n" + rows, encoding="utf-8")
-    task = load_task(tmp_path / "data.csv", False, None, 0, load_tokenizer(base), 64)
+    task = load_task(FinetuneConfig(base, tmp_path / "data.csv"), load_tokenizer(base), 64)
     weights, targets = task.class_weights(), task.targets["train"]
     sums = [weights[targets[targets == i]].sum() for i in range(2)]
     torch.testing.assert_close(sums[0], sums[1])
@@ -90,14 +93,14 @@ def test_word_dropout_leaves_the_first_token_which_says_that_a_text_begins():
 def test_a_split_that_is_not_given_has_each_label_in_its_share_and_no_text_twice(tmp_path):
     rows = "".join(f"text {i},{'rare' if i % 5 == 0 else 'common'}\n" for i in range(500))
     (tmp_path / "data.csv").write_text("text,label\n" + rows, encoding="utf-8")
-    splits = read_splits(tmp_path / "data.csv", seed=0)
+    splits = read_splits(tmp_path / "data.csv", 0, read_examples, stratify=True)
     assert {split: len(examples) for split, examples in splits.items()} == {"train": 405, "val": 45, "test": 50}
     for examples in splits.values():
         assert sum(example.label == "rare" for example in examples) == len(examples) // 5
     texts = [example.text for examples in splits.values() for example in examples]
     assert len(set(texts)) == 500
-    assert read_splits(tmp_path / "data.csv", seed=0) == splits
-    assert read_splits(tmp_path / "data.csv", seed=1) != splits
+    assert read_splits(tmp_path / "data.csv", 0, read_examples, stratify=True) == splits
+    assert read_splits(tmp_path / "data.csv", 1, read_examples, stratify=True) != splits
 
 
 def test_many_labels_of_few_examples_each_are_shared_out_too(tmp_path):
@@ -126,7 +129,7 @@ def test_the_only_example_of_a_label_stays_in_training_and_other_rare_ones_go_by
 
 def test_numbers_that_all_differ_are_taken_too(tmp_path):
     rows = [Example(f"text {i}", f"{i}.5") for i in range(100)]
-    kept, taken = take_share(rows, 0.1, "key", tmp_path, regression=True)
+    kept, taken = take_share(rows, 0.1, "key", tmp_path, stratify=False)
     assert len(taken) == 10 and len(kept) == 90
 
 
@@ -230,8 +233,8 @@ def test_several_models_are_averaged(config, tmp_path):
         finetune(dataclasses.replace(config, seed=seed, out=out, min_steps=10))
         folders.append(out)
     texts = ["the film was great", "a song was dreadful", "well"]
-    _, together = answer_texts(tuple(folders), texts, CPU)
-    apart = torch.stack([answer_texts((folder,), texts, CPU)[1] for folder in folders])
+    _, together = label_texts(tuple(folders), texts, CPU)
+    apart = torch.stack([label_texts((folder,), texts, CPU)[1] for folder in folders])
     assert (apart[0] - apart[1]).abs().max() > 1e-4
     torch.testing.assert_close(together, apart.mean(0))
 

@@ -1,8 +1,19 @@
 """Sizes: the published parameter counts, to the digit, and what our own models really allocate."""
 
+import dataclasses
+
 import pytest
 import torch
-from transformers import GPTJConfig, GPTJForCausalLM, OpenAIGPTConfig, OpenAIGPTLMHeadModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    GPTJConfig,
+    GPTJForCausalLM,
+    OpenAIGPTConfig,
+    OpenAIGPTLMHeadModel,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from gpt.fast.decoder import Decoder
 from gpt.inside.anatomy import FAMILY, anatomy_of, training_flops_per_token
@@ -17,7 +28,13 @@ PUBLISHED = {
     "gpt": 116_534_784,
     # Without what its model card's 6,053,381,344 counts eight times: norms and biases, one copy for each TPU core.
     "gpt-j-6b": 6_050_882_784,
+    "bert-base": 109_482_240,
+    "bert-large": 335_141_888,
+    "t5-small": 60_506_624,
+    "t5-base": 222_903_552,
+    "t5-large": 737_668_096,
 }
+BERT_LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -44,7 +61,15 @@ def test_gpt3_has_the_sizes_of_its_papers_table(name, published, tolerance):
 
 @pytest.mark.parametrize(
     ("name", "peer", "config"),
-    [("gpt", OpenAIGPTLMHeadModel, OpenAIGPTConfig()), ("gpt-j-6b", GPTJForCausalLM, GPTJConfig())],
+    [
+        ("gpt", OpenAIGPTLMHeadModel, OpenAIGPTConfig()),
+        ("gpt-j-6b", GPTJForCausalLM, GPTJConfig()),
+        ("bert-base", BertModel, BertConfig()),
+        ("bert-large", BertModel, BertConfig(**BERT_LARGE)),
+        ("t5-small", T5ForConditionalGeneration, T5Config()),
+        ("t5-base", T5ForConditionalGeneration, T5Config(d_model=768, d_ff=3072, num_layers=12, num_heads=12)),
+        ("t5-large", T5ForConditionalGeneration, T5Config(d_model=1024, d_ff=4096, num_layers=24, num_heads=16)),
+    ],
 )
 def test_models_that_are_not_ours_count_as_transformers_builds_them(name, peer, config):
     with torch.device("meta"):
@@ -84,6 +109,18 @@ def test_the_cache_takes_what_is_said():
     decoder.read([[1, 2, 3]])
     allocated = sum(tensor.numel() * 4 for tensor in decoder.keys + decoder.values)
     assert anatomy_of(config).memory()["cache"] == allocated
+    assert anatomy_of(dataclasses.replace(config, causal=False)).memory()["cache"] == 0  # it does not generate
+
+
+def test_every_part_of_t5_is_what_transformers_allocates():
+    with torch.device("meta"):
+        model = T5ForConditionalGeneration(T5Config(d_model=768, d_ff=3072, num_layers=12, num_heads=12))
+    counted = dict.fromkeys(("token embedding", "positions", "attention", "MLP", "norms", "head"), 0)
+    kinds = {"shared": "token embedding", "relative_attention_bias": "positions", "layer_norm": "norms"}
+    kinds |= {"Attention.": "attention", "DenseReluDense": "MLP"}
+    for name, weight in model.named_parameters():
+        counted[next(kind for key, kind in kinds.items() if key in name)] += weight.numel()
+    assert FAMILY["t5-base"].parameters() == counted
 
 
 def test_training_flops_follow_palms_convention():

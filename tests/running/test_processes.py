@@ -82,6 +82,14 @@ def test_two_processes_have_the_losses_of_one_over_fifty_steps(alone, corpus, tm
         torch.testing.assert_close(load_model(out).state_dict()[name], weight, atol=1e-3, rtol=0)
 
 
+def test_two_processes_fill_gaps_as_one_does(corpus, tmp_path):
+    settings = {"data": corpus, "objective": "masked"} | SETTINGS | {"max_steps": 10, "eval_every": 5}
+    assert finish([start_train(tmp_path / "one", **settings)]) == [0]
+    assert finish(start_processes(tmp_path / "two", 2, accumulate=2, **settings)) == [0, 0], errors(tmp_path / "two", 0)
+    assert len(losses(tmp_path / "two")) == 12
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
+
+
 @pytest.mark.parametrize("numbers", [(2, 1), (1, 2)])
 def test_a_run_stopped_on_some_processes_goes_on_with_another_number(alone, corpus, tmp_path, numbers):
     out = tmp_path / "run"

@@ -23,6 +23,18 @@ def test_the_version_of_the_project_stands_in_the_settings_and_in_the_checkpoint
     assert load_resume(config.out / "resume.pt")["version"] == version
 
 
+def test_a_run_older_than_a_setting_goes_on_with_its_default(corpus, tmp_path):
+    config = small_training(corpus, tmp_path / "run")
+    train(config)
+    state = load_resume(config.out / "resume.pt")
+    settings = json.loads(state["config"])
+    del settings["objective"], settings["model"]["causal"]
+    save_resume(state | {"config": json.dumps(settings)}, config.out / "resume.pt")
+    with pytest.raises(UserError, match="objective was causal and is now masked"):
+        train(dataclasses.replace(config, resume=True, objective="masked"))
+    train(dataclasses.replace(config, resume=True))
+
+
 @pytest.mark.parametrize("rest", [b'{"step": 9, "sample": "\xe7\x8c', b"{}\n", b"5\n", b'{"step": "nine"}\n'])
 def test_what_is_no_row_ends_the_metrics(tmp_path, rest):
     good = [{"step": 4, "train_loss": 1.0}, {"step": 8, "sample": "猫"}]

@@ -1,0 +1,109 @@
+"""Test a fine-tuned model on other examples than those it was fine-tuned with.
+
+python finetune.py test --model out/sentiment --data data/toys.csv
+python finetune.py test --model out/questions --data data/more-questions --out more.json
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from gpt.classifier import GPTClassifier
+from gpt.errors import UserError
+from gpt.fast.speed_up import speed_up
+from gpt.files.atomic import write_text
+from gpt.files.tokenizer_files import load_tokenizer
+from gpt.finetuning.answering import WorldScore
+from gpt.finetuning.conversations import read_conversations
+from gpt.finetuning.found import find_spans
+from gpt.finetuning.labelled import find_split, label_numbers, read_examples
+from gpt.finetuning.labelling import classify
+from gpt.finetuning.saved import load_fine_tuned
+from gpt.finetuning.tag_measures import describe_tags, measure_tags
+from gpt.finetuning.tagged import read_tagged
+from gpt.finetuning.tagger import GPTTagger
+from gpt.finetuning.written import write_answers
+from gpt.model import GPT
+from gpt.running.command_line import parse_flags
+from gpt.running.device import Machine, pick_machine
+from gpt.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class TestConfig:
+    model: Path
+    """a folder written by finetune.py"""
+    data: Path
+    """the examples: a file as finetune.py reads it, all of which is used, or a folder, of which the test split is"""
+    out: Path | None = None
+    """also write the measures to this JSON file"""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 or mps; auto selects the fastest available device"""
+
+
+def evaluate(arguments: list[str], find_world_score: Callable[[Path], WorldScore | None]) -> None:
+    """Run the command `finetune.py test`. Raises UserError if the model was not fine-tuned, or if the examples are
+    missing, damaged, or made for another task or other labels. find_world_score: of a data folder, see AnswerTask."""
+    config = parse_flags(lambda: tyro.cli(TestConfig, prog="finetune.py test", description=__doc__, args=arguments))
+    path = find_split(config.data, "test") if config.data.is_dir() else config.data
+    if path is None or not path.is_file():
+        raise UserError(f"{config.data} holds no test.csv or test.jsonl, and is not such a file itself")
+    machine = pick_machine(config.device)
+    net, tokenizer = load_fine_tuned(config.model, machine.device), load_tokenizer(config.model)
+    speed_up(net, machine.device, machine.dtype)
+    if isinstance(net, GPT):
+        score = find_world_score(config.data if config.data.is_dir() else config.data.parent)
+        report, description = test_answers(net, tokenizer, path, machine, score)
+    elif isinstance(net, GPTTagger):
+        report, description = test_spans(net, tokenizer, path, machine)
+    else:
+        report, description = test_labels(net, tokenizer, path, machine)
+    print(f"{config.model} on {path}\n\n{description}")
+    if config.out:
+        about = {"model": str(config.model), "data": str(path)}
+        write_text(config.out, json.dumps(about | report, indent=2, ensure_ascii=False) + "\n")
+
+
+def test_labels(net: GPTClassifier, tokenizer: Tokenizer, path: Path, machine: Machine) -> tuple[dict[str, Any], str]:
+    """(Measures, the same as text.) The baseline is the commonest label, or the mean, of these very examples."""
+    from gpt.finetuning.measures import describe_labels, measure_labels  # here: scikit-learn takes seconds to import
+
+    examples = read_examples(path)
+    if net.is_regression:
+        targets = np.array(label_numbers({"test": examples})["test"])
+    else:
+        if unknown := sorted({e.label for e in examples} - set(net.labels)):
+            raise UserError(
+                f"{path} has the label {unknown[0]!r}, but the model knows only {', '.join(net.labels[:10])}"
+            )
+        targets = np.array([net.labels.index(example.label) for example in examples])
+    texts = [example.text for example in examples]
+    tokens = [tokenizer.encode_document(text)[: net.config.context_length] for text in texts]
+    report = measure_labels(net.labels, {"test": texts}, {"test": targets}, classify(net, tokens, machine))
+    return report, describe_labels(report)
+
+
+def test_spans(net: GPTTagger, tokenizer: Tokenizer, path: Path, machine: Machine) -> tuple[dict[str, Any], str]:
+    """(Measures, the same as text.)"""
+    examples = read_tagged(path)
+    report = measure_tags([], examples, find_spans(net, tokenizer, [example.text for example in examples], machine))
+    return report, describe_tags(report)
+
+
+def test_answers(
+    net: GPT, tokenizer: Tokenizer, path: Path, machine: Machine, score: WorldScore | None
+) -> tuple[dict[str, Any], str]:
+    """(Measures, the same as text.)"""
+    from gpt.finetuning.answer_measures import describe_answers, measure_answers
+
+    conversations = read_conversations(path)
+    asked = [prompt for conversation in conversations for prompt in conversation.prompts()]
+    written = write_answers(net, tokenizer, asked, machine)
+    true = [answer for conversation in conversations for _, answer in conversation.turns]
+    report = measure_answers([prompt.text() for prompt in asked], true, written, [], score)
+    return report, describe_answers(report)
