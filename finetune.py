@@ -35,7 +35,7 @@ from gpt.finetuning.predict import predict
 from gpt.finetuning.saved import Net
 from gpt.finetuning.task import Task
 from gpt.finetuning.tasks import load_task
-from gpt.finetuning.trainable import build_layerwise_optimizers, choose_weights, count_weights
+from gpt.finetuning.trainable import build_finetuning_optimizers, choose_weights, count_weights
 from gpt.optim import learning_rate_scale, set_learning_rate, update
 from gpt.running.command_line import parse_flags, run_main
 from gpt.running.device import Machine, pick_machine
@@ -72,7 +72,7 @@ def finetune(config: FinetuneConfig) -> dict | None:
     choose_weights(net, config)
     net.to(machine.device).train()
     twins: Twins = {} if config.plain else speed_up(net, machine.device, machine.dtype)
-    optimizers = build_layerwise_optimizers(net, config, twins)
+    optimizers = build_finetuning_optimizers(net, config, twins)
     scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.dtype == torch.float16)
 
     # The plan

@@ -53,7 +53,7 @@ def train(config: TrainConfig) -> None:
     # The data
     T = config.model.context_length
     with processes.first_alone():
-        folder = config.data or default_stories(config.model.vocab_size)
+        folder = config.data or default_stories(config.model.vocab_size, config.stories)
     corpus = TokensFolder(folder)
     dataset = corpus.dataset(T, config.batch_size, config.seed)
     if config.objective == "masked":

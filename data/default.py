@@ -10,15 +10,16 @@ from gpt.finetuning.finetune_config import DEFAULTS, TaskName
 from gpt.finetuning.labelled import find_split
 
 
-def default_stories(vocab_size: int) -> Path:
-    """The tokens folder with stories of the toy world; made on first use."""
-    folder, text = Path(f"data/stories-{vocab_size}"), Path("data/stories.jsonl")
+def default_stories(vocab_size: int, language: str = "en") -> Path:
+    """The tokens folder with stories of the toy world, made on first use. language: "en", "zh" or "both"."""
+    name = "stories" if language == "en" else f"stories-{language}"
+    folder, text = Path(f"data/{name}-{vocab_size}"), Path(f"data/{name}.jsonl")
     if not (folder / "meta.json").is_file():
         print(f"no --data given: making {folder}, 20 MB of stories of the toy world")
         if not text.is_file():
-            write_stories(text, megabytes=20)
+            write_stories(text, language=language, megabytes=20)
         prepare(PrepareConfig((text,), folder, vocab_size, val_fraction=0.04))
-    if text.is_file() and not told_by_this_world(text):
+    if text.is_file() and not told_by_this_world(text, language):
         print(f"note     {text} comes from another version of the toy world; delete it and {folder} for new stories")
     return folder
 

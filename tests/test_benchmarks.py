@@ -1,5 +1,7 @@
 """The benchmarks' own parts, without measuring anything."""
 
+import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -9,11 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from benchmarks import objectives
 from benchmarks import train as speed
 from benchmarks.contenders import measure, start
 from benchmarks.roofline import matrix_rate, table
 from gpt.errors import UserError
+from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.model import GPT, GPTConfig
+from tests.helpers import small_training
 
 
 def test_a_table_has_a_line_for_every_row_and_numbers_to_the_right():
@@ -99,3 +104,46 @@ def test_a_folder_that_is_not_of_bytes_is_one_line(corpus):
     done = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert done.returncode == 2
     assert "--vocab-size 257" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_both_objectives_are_compared_and_what_is_finished_is_not_done_again(corpus, reviews, tmp_path, monkeypatch):
+    spans = [{"text": f"we met Dr. {name} today", "spans": [[7, 11 + len(name), "PERSON"]]} for name in ("Ada", "Bob")]
+    (tmp_path / "spans.jsonl").write_text("".join(json.dumps(row) + "\n" for row in spans * 10), encoding="utf-8")
+    folders = {"data": corpus, "reviews": reviews, "entities": tmp_path / "spans.jsonl", "out": tmp_path / "out"}
+    config = objectives.ObjectivesConfig((0,), seconds=0.05, labels=20, **folders)
+    small = GPTConfig(300, 32, 1, 1, 16, position="rotary")
+    training = dataclasses.replace(small_training(corpus, tmp_path), model=small)
+    finetuning = FinetuneConfig(min_steps=2, epochs=0.1, batch_size=8, evaluations=1, device="cpu", threads=1)
+    monkeypatch.setattr(objectives, "TEXTS", 2)
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **_: path.touch())  # quicker
+    told = objectives.compare(config, training, finetuning)
+    found = json.loads((config.out / "results.json").read_text(encoding="utf-8"))
+    assert found["conclusion"] in told and "| not judged | not judged |" in told
+    for name in ("cloze", "reviews", "few_reviews", "entities"):
+        assert all(len(values) == 1 and 0 <= values[0] <= 1 for values in found["results"][name].values())
+    assert found["results"]["perplexity"]["causal"][0] > 1 and found["hidden_tokens"] > 50
+
+    resumed, train, finetune = [], objectives.train, objectives.finetune
+    monkeypatch.setattr(objectives, "train", lambda config: resumed.append(config.resume) or train(config))
+    monkeypatch.setattr(objectives, "finetune", lambda config: resumed.append(config.resume) or finetune(config))
+    (config.out / "masked-0.json").unlink()  # as if stopped before the last measures, when its runs were finished
+    assert objectives.compare(config, training, finetuning) == told and resumed == [True] * 4
+    assert objectives.compare(config, training, finetuning) == told and resumed == [True] * 4
+    with pytest.raises(UserError, match="other settings"):
+        objectives.compare(dataclasses.replace(config, labels=30), training, finetuning)
+
+
+def test_the_sentence_about_both_objectives_follows_from_the_numbers():
+    results: dict[str, dict[str, list]]
+    results = {name: {"causal": [0.5, 0.7], "masked": [0.5, 0.7]} for name in objectives.ROWS}
+    for name in ("grammatical", "consistent"):
+        results[name]["masked"] = ["cannot write"] * 2
+    results["cloze"]["masked"] = [0.8, 0.9]
+    results["reviews"]["causal"] = [0.4, 0.9]
+    assert objectives.conclude(objectives.ROWS, results) == (
+        "After 0.6 s (causal) and 0.6 s (masked), 2 seeds: "
+        "masked is ahead in hidden tokens guessed right (85.0% against 60.0%); "
+        "causal is ahead in reviews, all labels: test accuracy (65.0% against 60.0%, ranges overlap); "
+        "neither is ahead in reviews, {labels:,} labels: test accuracy (60.0% against 60.0%, ranges overlap), "
+        "entities: test F1 (60.0% against 60.0%, ranges overlap); masked cannot write stories."
+    )

@@ -3,15 +3,18 @@
 python -m data.world stories --out data/stories --megabytes 10
 python -m data.world reviews --out data/reviews --difficulty hard
 python -m data.world tasks --kind qa --out data/qa
+python -m data.world patterns --out data/patterns.jsonl
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import tyro
 
-from data.world.reviews import write_reviews
+from data.world.patterns import write_patterns
+from data.world.reviews import TOPICS, write_reviews
 from data.world.tasks.writing import write_task
 from data.world.writing import stories_file, write_stories
 from gpt.errors import UserError
@@ -74,16 +77,20 @@ class Reviews:
     """another seed gives other reviews"""
     language: Literal["en", "zh"] = "en"
     """English or Chinese"""
+    topics: tuple[Literal["film", "meal", "toy", "place"], ...] = TOPICS
+    """what the reviews are about: with some for training and others for finetune.py test, see what carries over"""
     overwrite: bool = False
     """replace existing files"""
 
     def run(self) -> None:
         if self.count < 30:
             raise UserError(f"--count is {self.count}: three splits of three labels need at least 30")
+        if not self.topics:
+            raise UserError("--topics names none: give some of film, meal, toy, place, or leave it out")
         for split in ("train", "val", "test"):
             if (self.out / f"{split}.csv").exists() and not self.overwrite:
                 raise UserError(f"{self.out / split}.csv already exists: choose another --out or use --overwrite")
-        sizes = write_reviews(self.out, self.count, self.difficulty, self.seed, self.language)
+        sizes = write_reviews(self.out, self.count, self.difficulty, self.seed, self.language, self.topics)
         print(f"{self.out}: " + ", ".join(f"{split}.csv {size:,}" for split, size in sizes.items()))
 
 
@@ -114,8 +121,38 @@ class Tasks:
         print(f"{self.out}: " + ", ".join(f"{split}.jsonl {size:,}" for split, size in sizes.items()))
 
 
+@dataclass(frozen=True)
+class Patterns:
+    """Short lists in which only the lines before tell a word's colour: material to learn in-context learning from."""
+
+    out: Path
+    """a .jsonl file, or a folder to write patterns.jsonl in"""
+    megabytes: float = 4.0
+    """stop after this many million bytes of text"""
+    seed: int = 1
+    """another seed gives other documents"""
+    kind: Literal["pairs", "kinds"] | None = None
+    """pairs: each word keeps its colour; kinds: all animals, all jobs and so on have one; both if it is not given"""
+    overwrite: bool = False
+    """replace an existing file"""
+
+    def run(self) -> None:
+        if not 0 < self.megabytes < math.inf:
+            raise UserError(f"--megabytes is {self.megabytes}: it must be more than 0")
+        file = self.out if self.out.suffix == ".jsonl" else self.out / "patterns.jsonl"
+        if file.exists() and not self.overwrite:
+            raise UserError(f"{file} already exists: choose another --out or use --overwrite")
+        total = write_patterns(file, self.megabytes, self.seed, self.kind)
+        print(
+            f"{file}: {total['documents']:,} documents, {total['bytes']:,} bytes, "
+            f"entropy {total['bits'] / total['bytes']:.4f} bits per byte"
+        )
+
+
 def main() -> None:
-    parse_flags(lambda: tyro.cli(Stories | Reviews | Tasks, prog="python -m data.world", description=__doc__)).run()
+    parse_flags(
+        lambda: tyro.cli(Stories | Reviews | Tasks | Patterns, prog="python -m data.world", description=__doc__)
+    ).run()
 
 
 if __name__ == "__main__":

@@ -1,18 +1,23 @@
 """Documents whose rule is drawn anew in each: what a word stands for can be known from the lines before it alone.
 
-    pairs: a word keeps its value        kinds: all words of a kind have one value, and no word comes twice
+    pairs: a word keeps its value        kinds: the words of a kind have one value
 
     rabbit red                           pear red
-    fox blue                             pilot green
+    pilot blue                           pilot green
     rabbit red                           noodles red
-    kite green                           dentist green
-    fox blue                             plum red
+    chess green                          dentist green
+    pilot blue                           plums red
 
-The stories can be told well without copying, and a model that has read nothing else does not learn to copy. Here there
-is nothing else to learn. A model that predicts the second "red" of the pairs must find the earlier "rabbit" and take
-what follows it: an induction head (Olsson et al. 2022, "In-context Learning and Induction Heads"). The kinds need one
-step more: the earlier word is another one of the same kind. So a line is an example, and the document is a task that
-is learned from its examples, without a change of the weights (Brown et al. 2020, "in-context learning").
+A model that predicts the second "red" of the pairs must find the earlier "rabbit" and take what follows it: an
+induction head (Olsson et al. 2022, "In-context Learning and Induction Heads"). Stories teach that badly: the words near
+by tell most of what comes next. In the kinds the earlier word may be another one of the same kind. So a line is an
+example, a document is a task, and the task is learned from its examples without any change of the weights: in-context
+learning (Brown et al. 2020).
+
+The documents are short, because that makes the heads quick to appear: attention is spread evenly at first, and what it
+finds by chance in 36 places teaches more than what it finds in 160. A shortcut appears before them. As no line comes
+twice running, two words alternate, and the value is that of two lines back; with three words it is either that or the
+only other one. Pairs of four words, the earlier one three lines back or more, are the test of an induction head.
 """
 
 import itertools
@@ -23,61 +28,56 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from data.world.lexicon import LEXICON
+from data.world import people, places
 from data.world.recorder import Draw
 from data.world.things import COLOURS
 
-LINES = 40  # of a document, which is 160 tokens if each word is one: it fits into the context of `tiny`
-NEW = (1, 2)  # how often the word of a pair is a new one, and how often it has come before
+LINES = 12  # of a document; each is three tokens: a word, its value, the line break
+PAIRS = (2, 3, 4)  # how many different ones a document has
+PAIRS_OR_KINDS = (3, 2)  # how often a document is of which sort
+KIND_SIZE = 10  # words of a kind; few different words are met often, and so they are soon told apart
 VALUES = list(COLOURS)
+
+Lines = list[tuple[str, str]]  # words with their values
 
 
 class Pattern(NamedTuple):
     """A document, line by line."""
 
-    lines: list[tuple[str, str]]  # a word and its value
-    known: list[bool]  # whether the lines before tell the value
-    bits: float  # -log2 of the probability of the text
+    sort: str  # "pairs" or "kinds"
+    lines: Lines
+    known: list[bool]  # of each line: whether one before it has this word, or a word of this kind
+    bits: float  # -log2 of the probability of the choices; that two sorts make the same text is too rare to matter
 
     @property
     def text(self) -> str:
         return "".join(f"{word} {value}\n" for word, value in self.lines)
 
 
-def words_of(*arguments: str) -> list[str]:
-    """The words of the lexicon for these arguments that are one word, without articles and colours."""
-    bare = [word.removeprefix("a ").removeprefix("an ") for argument in arguments for word in LEXICON[argument]]
-    return [word for word in dict.fromkeys(bare) if " " not in word and word not in COLOURS]
+def single_words(words: dict[str, str]) -> list[str]:
+    """Those that are one word, without their articles: "a doctor" is one, "magic tricks" are two."""
+    bare = [word.removeprefix("a ").removeprefix("an ") for word in words]
+    return [word for word in bare if " " not in word and word not in COLOURS]
 
 
-def kinds_of_words() -> dict[str, list[str]]:
-    """{kind: its words}. A word that could be of two kinds is left out."""
-    kinds = {
-        "animal": words_of("species"),
-        "character": words_of("trait"),
-        "hobby": words_of("hobby"),
-        "job": words_of("job"),
-        "feeling": words_of("feeling"),
-        "thing": words_of("noun"),
-        "food": words_of("treat"),
-        "sight": words_of("sight"),
-    }
-    every = list(itertools.chain(*kinds.values()))
-    return {kind: [word for word in words if every.count(word) == 1] for kind, words in kinds.items()}
-
-
-KINDS = kinds_of_words()
+KINDS = {
+    "animal": single_words(people.ANIMALS)[:KIND_SIZE],
+    "job": single_words(people.JOBS)[:KIND_SIZE],
+    "food": single_words(places.TREATS)[:KIND_SIZE],
+    "hobby": single_words(people.HOBBIES)[:KIND_SIZE],
+}
 WORDS = list(itertools.chain(*KINDS.values()))
 
 
-def make_pairs(chooser: Draw) -> tuple[list[tuple[str, str]], list[bool]]:
-    """Words with values: (lines, whether each word has come before)."""
-    values: dict[str, str] = {}
-    lines, known, word = [], [], ""
+def make_pairs(chooser: Draw) -> tuple[Lines, list[bool]]:
+    """(Lines, whether each word has come before). A line never comes twice running: that would need no looking back."""
+    number, values, word = chooser.choose(PAIRS), {}, ""
+    lines, known = [], []
     for _ in range(LINES):
-        before = [other for other in values if other != word]  # never the same line twice running
-        is_new = not before or chooser.weigh([True, False], NEW)
-        word = chooser.choose([word for word in WORDS if word not in values] if is_new else before)
+        old = [other for other in values if other != word]
+        unsaid = number - len(values)
+        is_new = not old or (unsaid > 0 and chooser.weigh([True, False], [unsaid, len(old)]))
+        word = chooser.choose([other for other in WORDS if other not in values] if is_new else old)
         if is_new:
             values[word] = chooser.choose(VALUES)
         lines.append((word, values[word]))
@@ -85,44 +85,45 @@ def make_pairs(chooser: Draw) -> tuple[list[tuple[str, str]], list[bool]]:
     return lines, known
 
 
-def make_kinds(chooser: Draw) -> tuple[list[tuple[str, str]], list[bool]]:
-    """Words of two kinds with the values of their kinds: (lines, whether each kind has come before)."""
+def make_kinds(chooser: Draw) -> tuple[Lines, list[bool]]:
+    """(Lines with words of two kinds and the different values of these, whether each line's kind has come before)."""
     values: dict[str, str] = {}
-    lines, known, said = [], [], set()
+    lines, known = [], []
     for _ in range(LINES):
         is_new = not values or (len(values) == 1 and chooser.choose([True, False]))
-        unsaid = {kind: [word for word in words if word not in said] for kind, words in KINDS.items()}
-        kind = chooser.choose([kind for kind in KINDS if (kind not in values) == is_new and unsaid[kind]])
+        kind = chooser.choose([kind for kind in KINDS if (kind not in values) == is_new])
         if is_new:
             values[kind] = chooser.choose([value for value in VALUES if value not in values.values()])
-        word = chooser.choose(unsaid[kind])
-        said.add(word)
-        lines.append((word, values[kind]))
+        lines.append((chooser.choose(KINDS[kind]), values[kind]))
         known.append(not is_new)
     return lines, known
 
 
-def patterns(seed: int = 1, start: int = 0) -> Iterator[Pattern]:
-    """An endless iterator of documents, half of them pairs and half of them kinds. Document i of a seed is always the
-    same. Sets that must not overlap use other numbers."""
+def patterns(seed: int = 1, start: int = 0, sort: str | None = None) -> Iterator[Pattern]:
+    """An endless iterator of documents, of both sorts or of one. Document i of a seed is always the same, and sets that
+    must not overlap use different numbers."""
+    make = {"pairs": make_pairs, "kinds": make_kinds}
     for number in itertools.count(start):
         chooser = Draw(f"{seed} {number} patterns")
-        make = chooser.choose([make_pairs, make_kinds])
-        yield Pattern(*make(chooser), chooser.bits)
+        drawn = sort or chooser.weigh(list(make), PAIRS_OR_KINDS)
+        lines, known = make[drawn](chooser)
+        yield Pattern(drawn, lines, known, chooser.bits)
 
 
-def write_patterns(out: Path, megabytes: float, seed: int = 1) -> dict[str, int]:
+def write_patterns(out: Path, megabytes: float, seed: int = 1, sort: str | None = None) -> dict:
     """Write documents to a .jsonl file, one {"text", "bits"} per line, up to the one that reaches `megabytes` (10^6
-    bytes of text). -> {"documents": how many, "bytes": of their texts}."""
-    total = {"documents": 0, "bytes": 0}
+    bytes of text). -> {"documents": how many, "bytes": of their texts, "bits": -log2 of their probability}."""
+    total = {"documents": 0, "bytes": 0, "bits": 0.0}
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
     bar = tqdm(total=int(megabytes * 1e6), unit="B", unit_scale=True, leave=False)
     with bar, partial.open("w", encoding="utf-8", newline="\n") as file:
-        for pattern in patterns(seed):
+        for pattern in patterns(seed, sort=sort):
             file.write(json.dumps({"text": pattern.text, "bits": round(pattern.bits, 4)}) + "\n")
-            total = {"documents": total["documents"] + 1, "bytes": total["bytes"] + len(pattern.text)}
-            bar.update(len(pattern.text))
+            size = len(pattern.text)  # ASCII: as many bytes as characters
+            for name, amount in (("documents", 1), ("bytes", size), ("bits", pattern.bits)):
+                total[name] += amount
+            bar.update(size)
             if total["bytes"] >= megabytes * 1e6:
                 break
     partial.replace(out)

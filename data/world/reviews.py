@@ -21,6 +21,7 @@ from data.world.places import PLACES
 from data.world.recorder import Draw
 
 LABELS = ("negative", "neutral", "positive")
+TOPICS = ("film", "meal", "toy", "place")  # what a review can be about
 LIKES = {"negative": [(False, False)], "neutral": [(True, False), (False, True)], "positive": [(True, True)]}
 STRAIGHT = (2, 1)  # on `hard`, a word is meant twice as often as its opposite
 HELD_OUT = 5  # for each form, one word in this many occurs only in the test
@@ -42,10 +43,10 @@ def is_held_out(form, word):
     return form // 2 % HELD_OUT == word % HELD_OUT
 
 
-def make_review(chooser, language, difficulty, label, in_test):
+def make_review(chooser, language, difficulty, label, in_test, topics=TOPICS):
     """The text of one review. In the test, its first statement has a form and a word that training never combines."""
     words = review_words.WORDS[language]
-    topic = chooser.choose(list(words.topics))
+    topic = chooser.choose(list(topics))
     opening, sides = words.topics[topic]
     first = chooser.choose(sides)
     second = chooser.choose([side for side in sides if side != first])
@@ -85,7 +86,9 @@ def fill(chooser, template, words, **known):
     return text[:1].upper() + text[1:]
 
 
-def write_reviews(out: Path, count: int, difficulty: str, seed: int, language: str) -> dict[str, int]:
+def write_reviews(
+    out: Path, count: int, difficulty: str, seed: int, language: str, topics: tuple[str, ...] = TOPICS
+) -> dict[str, int]:
     """Write train.csv, val.csv and test.csv (`text,label`) to the folder `out`; no text occurs twice.
 
     -> {"train": number of reviews, "val": ..., "test": ...}. The counts of the three labels in a split differ by at
@@ -103,9 +106,9 @@ def write_reviews(out: Path, count: int, difficulty: str, seed: int, language: s
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(["text", "label"])
                 for label in shuffled_labels(key, size):
-                    text = make_review(chooser, language, difficulty, label, split == "test")
+                    text = make_review(chooser, language, difficulty, label, split == "test", topics)
                     while text in seen:
-                        text = make_review(chooser, language, difficulty, label, split == "test")
+                        text = make_review(chooser, language, difficulty, label, split == "test", topics)
                     seen.add(text)
                     writer.writerow([text, label])
                     bar.update(1)

@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data.world.bilingual import BOTH, told_twice
-from data.world.story import stories
+from data.world.story import Story, stories
 from gpt.errors import UserError
 
 BLOCK = 500  # stories that one process makes at a time
@@ -61,10 +61,10 @@ def line_of(text: str, bits: float, language: str) -> str:
     return json.dumps({"text": text, "bits": round(bits, 4), "world": language}, ensure_ascii=False) + "\n"
 
 
-def told_by_this_world(file: Path) -> bool:
+def told_by_this_world(file: Path, language: str = "en") -> bool:
     """Whether a file begins as write_stories would begin it now; other versions of the world tell other stories."""
-    first = next(stories(1, "en", 0))
-    expected = line_of(first.text, first.bits, "en").encode()
+    first = next(stories_in(language, 1, 0))
+    expected = line_of(first.text, first.bits, language).encode()
     with file.open("rb") as lines:
         return lines.read(len(expected)) == expected
 
@@ -100,8 +100,12 @@ def end_with_parent() -> None:
 
 
 def make_block(seed, language, first):
-    told = told_twice(seed, first) if language == BOTH else stories(seed, language, first)
-    return [(story.text, story.bits) for story in itertools.islice(told, BLOCK)]
+    return [(story.text, story.bits) for story in itertools.islice(stories_in(language, seed, first), BLOCK)]
+
+
+def stories_in(language: str, seed: int, start: int) -> Iterator[Story]:
+    """An endless iterator of stories in "en", "zh" or "both"."""
+    return told_twice(seed, start) if language == BOTH else stories(seed, language, start)
 
 
 def stories_file(out: Path, overwrite: bool) -> Path:

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpt.classifier import language_loss, pad
+from gpt.classifier import language_loss
 from gpt.dataset import IGNORED
 from gpt.errors import UserError
+from gpt.finetuning.batches import GRID, pad_to_grid
 from gpt.finetuning.conversations import cut_beginning, encode_conversation, read_conversations
 from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.finetuning.labelled import SPLITS, read_splits, take_share
@@ -75,16 +76,18 @@ class AnswerTask(Task):
     def losses(self, net: GPT, split: str, part: Any, machine: Machine) -> tuple[Tensor, Tensor, Tensor]:
         """Of the examples numbered in `part`: (the mean loss of each one's answer tokens, whether all of these tokens
         are the likeliest, and the loss of language modelling on the whole texts where it is asked for, else 0)."""
-        tokens, lengths = (
-            x.to(machine.device) for x in pad([self.tokens[split][i] for i in part], net.config.vocab_size - 1)
-        )  # (part, T)
+        texts, config = [self.tokens[split][i] for i in part], net.config
+        padded = pad_to_grid(texts, config.vocab_size - 1, config.context_length)
+        tokens, lengths = (x.to(machine.device) for x in padded)  # (part, T), (part,)
         targets = torch.full(tokens.shape, IGNORED)
         for row, i in enumerate(part):
             targets[row, : len(self.targets[split][i])] = torch.tensor(self.targets[split][i])
         targets = targets.to(machine.device)
         is_answer = targets != IGNORED
         states = net.transformer(tokens)  # (part, T, C)
-        logits = net.lm_head(states[is_answer])  # (answer tokens, V): of the rest nobody asks what comes next
+        asked = states[is_answer]  # (answer tokens, C): of the rest nobody asks what comes next
+        on_grid = F.pad(asked, (0, 0, 0, -len(asked) % (4 * GRID)))  # few shapes, as in pad_to_grid
+        logits = net.lm_head(on_grid)[: len(asked)]  # (answer tokens, V)
         losses = F.cross_entropy(logits.float(), targets[is_answer], reduction="none")  # (answer tokens,)
         row = is_answer.nonzero()[:, 0]  # (answer tokens,): the example that each belongs to
         mean = losses.new_zeros(len(part)).index_add(0, row, losses) / is_answer.sum(1)

@@ -3,7 +3,12 @@
 import functools
 
 import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
 
+from gpt.classifier import pad
+
+GRID = 16  # tokens
 POOL = 32  # batches whose texts are sorted by length together; more would save padding, but make batches less random
 
 
@@ -34,6 +39,17 @@ class Buckets:
             batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
         rng.shuffle(batches)
         return batches
+
+
+def pad_to_grid(texts: list[list[int]], padding: int, context_length: int) -> tuple[Tensor, Tensor]:
+    """pad() of classifier.py, up to the next multiple of GRID tokens, but not beyond the context.
+
+    For each new shape, a CPU's libraries make code and keep memory. Questions of 80 to 176 tokens in bfloat16 took 15 %
+    less time and half the memory (1.1 GB in place of 2.3 GB after 160 steps of `tiny` on an AMX machine).
+    """
+    tokens, lengths = pad(texts, padding)  # (B, T), (B,)
+    T = tokens.size(1)
+    return F.pad(tokens, (0, max(0, min(-(-T // GRID) * GRID, context_length) - T)), value=padding), lengths
 
 
 def drop_words(text: list[int], share: float, random: np.random.Generator) -> list[int]:

@@ -1,27 +1,36 @@
 """Use a fine-tuned model on new texts: label them, answer them, or find spans in them, as the model was trained to.
+Or label them with a model that was never fine-tuned: words stand for the labels, and a few examples may come first.
 
     python finetune.py predict --model out/sentiment --text "not bad at all" "I fell asleep"
     python finetune.py predict --model out/questions --file stories.jsonl --format jsonl
     cat reviews.txt | python finetune.py predict --model out/one out/two out/three --file -
+    python finetune.py predict --model out/tiny --label-words positive=good negative=bad --text "I fell asleep."
+    python finetune.py predict --model out/tiny --label-words positive=good negative=bad --file reviews.txt \
+        --examples data/reviews/train.csv --shots 4 --template "{text} It was {word}."
 
 A file holds one text per line. In a .csv or .jsonl file, the column or key `text` is read; for a model that answers,
 `prompt`, or a list of "turns" whose last one is the user's.
 """
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+from torch import Tensor
 
 from gpt.errors import UserError
 from gpt.fast.speed_up import speed_up
+from gpt.files.checkpoint import load_model
 from gpt.files.tables import holds_rows, read_rows
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.conversations import Conversation, read_conversations
 from gpt.finetuning.found import find_spans
+from gpt.finetuning.labelled import read_examples
 from gpt.finetuning.labelling import label_texts
+from gpt.finetuning.prompting import Prompting, choose_examples, read_label_words, score_labels
 from gpt.finetuning.saved import kind_of, load_fine_tuned
 from gpt.finetuning.tagger import GPTTagger
 from gpt.finetuning.written import write_answers
@@ -42,8 +51,16 @@ class PredictConfig:
     """a readable table, or one JSON object per line"""
     temperature: float = 0.0
     """for written answers: 0 takes the likeliest token each time, more lets chance decide"""
+    label_words: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=WORD ...")] = ()
+    """for a model that was never fine-tuned: the labels, and the words that stand for them in the template"""
+    template: str = "{text} It was {word}."
+    """with --label-words: the sentence whose likeliest word decides; examples stand in the same one"""
+    examples: Path | None = None
+    """with --label-words: labelled examples, as finetune.py reads them, some of which are read before each text"""
+    shots: int = 0
+    """how many of the examples, each label equally often"""
     seed: int = 0
-    """for written answers with a temperature: another seed gives other answers"""
+    """another seed gives other written answers at a temperature, and other examples"""
     device: str = "auto"
     """cpu, cuda, cuda:1 or mps; auto selects the fastest available device"""
 
@@ -86,17 +103,56 @@ def predict(arguments: list[str]) -> None:
         raise UserError("give the texts with --text, or a file of them with --file")
     machine = pick_machine(config.device)
     kinds = {folder: kind_of(folder) for folder in config.model}
-    if len(config.model) > 1 and set(kinds.values()) & {"answers", "tags"}:
-        raise UserError("only models that label texts can be averaged: give --model one folder")
+    if len(config.model) > 1 and (config.label_words or set(kinds.values()) & {"answers", "tags"}):
+        raise UserError("only models fine-tuned to label texts can be averaged: give --model one folder")
+    check_prompting(config, kinds)
     kind = kinds.get(config.model[0]) if config.model else None
-    show = {"answers": show_answers, "tags": show_spans}.get(kind or "labels", show_labels)
+    shows = {"answers": show_answers, "tags": show_spans}
+    show = show_prompted_labels if config.label_words else shows.get(kind or "labels", show_labels)
     show(config, machine)
+
+
+def check_prompting(config: PredictConfig, kinds: dict[Path, str | None]) -> None:
+    """Raise UserError unless words stand for the labels of a language model, and of no other."""
+    for folder, kind in kinds.items():
+        if kind and config.label_words:
+            raise UserError(f"{folder} was fine-tuned and needs no --label-words: leave them out")
+        if kind is None and not config.label_words and not (folder / "adapter.json").is_file():
+            load_model(folder)  # raises what is wrong with the folder, if it holds none
+            raise UserError(
+                f"{folder} holds a language model, not a classifier: fine-tune it first with finetune.py, or ask it as "
+                "it is with --label-words positive=good negative=bad"
+            )
+    if config.shots < 0 or (config.shots > 0) != (config.examples is not None):
+        raise UserError("--examples names a file of labelled texts, and --shots how many of them to use: give both")
+    if config.shots and not config.label_words:
+        raise UserError("--examples and --shots are for a model that was never fine-tuned, with --label-words")
 
 
 def show_labels(config: PredictConfig, machine: Machine) -> None:
     """Print a label, or a number, for each text."""
     texts = read_texts(config)
     labels, answers = label_texts(config.model, texts, machine)
+    print_labels(config, texts, labels, answers)
+
+
+def show_prompted_labels(config: PredictConfig, machine: Machine) -> None:
+    """The same with a model that was never fine-tuned, whose words stand for the labels."""
+    texts, words = read_texts(config), read_label_words(config.label_words)
+    of_file = read_examples(config.examples) if config.examples else []
+    prompting = Prompting(config.template, words, choose_examples(of_file, tuple(words), config.shots, config.seed))
+    if not config.model:
+        raise UserError("--model names no folder: give it one that train.py wrote")
+    model, tokenizer = load_model(config.model[0], machine.device), load_tokenizer(config.model[0])
+    speed_up(model, machine.device, machine.dtype)
+    scores, cut = score_labels(model, tokenizer, prompting, texts, machine)
+    if cut:
+        print(f"note: {cut:,} texts do not fit the context with all examples: something is left out", file=sys.stderr)
+    print_labels(config, texts, tuple(words), scores.softmax(1))
+
+
+def print_labels(config: PredictConfig, texts: list[str], labels: tuple[str, ...], answers: Tensor) -> None:
+    """answers: probabilities (texts, labels), or with one label numbers (texts, 1)."""
     if config.format == "table":
         print("  ".join([*(f"{label:>10}" for label in labels), "answer      text"]))
     for text, row in zip(texts, answers.tolist(), strict=True):

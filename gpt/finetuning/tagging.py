@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpt.classifier import pad
 from gpt.dataset import IGNORED
 from gpt.errors import UserError
+from gpt.finetuning.batches import pad_to_grid
 from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.finetuning.found import find_spans
 from gpt.finetuning.labelled import SPLITS, read_splits, take_share
@@ -69,7 +69,8 @@ class TagTask(Task):
     def losses(self, net: GPTTagger, split: str, part: np.ndarray, machine: Machine) -> Tensor:
         """Of the examples numbered in `part`, the mean loss of each one's tokens, (part,). Every text counts alike, so
         it does not matter how a batch is cut into parts."""
-        tokens, _ = pad([self.tokens[split][i] for i in part], net.config.vocab_size - 1)  # (part, T)
+        texts, config = [self.tokens[split][i] for i in part], net.config
+        tokens, _ = pad_to_grid(texts, config.vocab_size - 1, config.context_length)  # (part, T)
         targets = torch.full(tokens.shape, IGNORED)
         for row, i in enumerate(part):
             targets[row, : len(self.targets[split][i])] = torch.tensor(self.targets[split][i])

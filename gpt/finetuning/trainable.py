@@ -11,7 +11,7 @@ from gpt.fast.pytorch import Uncompiled
 from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.finetuning.saved import Net
 from gpt.lora import add_lora
-from gpt.optim import AdamW
+from gpt.optim import AdamW, build_optimizers
 
 BETAS = (0.9, 0.98)
 
@@ -39,6 +39,15 @@ def count_weights(model: Net) -> tuple[int, int]:
     """(Number of trained weights, number of all weights.)"""
     sizes = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
+
+
+def build_finetuning_optimizers(net: Net, config: FinetuneConfig, twins: Mapping[type, type]) -> list[Optimizer]:
+    """The optimizers of all trained weights, as config.optimizer says. twins: for a class here, the faster one."""
+    if config.uses_muon:
+        return build_optimizers(
+            net, "muon", config.learning_rate, config.muon_learning_rate, config.weight_decay, twins
+        )
+    return build_layerwise_optimizers(net, config, twins)
 
 
 def build_layerwise_optimizers(

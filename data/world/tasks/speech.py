@@ -8,11 +8,12 @@ from data.world.telling import Form, Language
 QUESTION_MARKS = {"en": "? ", "zh": "？"}  # what stands between a question and its answer
 
 
-def with_forms(language: str, forms: dict[str, list[str]]) -> Language:
-    """The language "en" or "zh" with other sentence forms: {name: [templates]}, slots as in english.py."""
+def with_forms(language: str, forms: dict[str, list[str]], more_words: dict[str, dict] | None = None) -> Language:
+    """The language "en" or "zh" with other sentence forms: {name: [templates]}, slots as in english.py. more_words:
+    for slots that the stories do not have, {slot: {word of the world: text}}."""
     known = LANGUAGES[language]
     return Language(
-        words=known.words,
+        words=known.words | (more_words or {}),
         pronouns=known.pronouns,
         the=known.the,
         it=known.it,

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from data.world.draws import EVENTS
 from data.world.judge import judge
 from data.world.story import LANGUAGES
+from data.world.tasks.speech import with_forms
 from data.world.tasks.told import told_for
-from data.world.telling import AGREEING, Language
+from data.world.telling import AGREEING
 
 LENT_EN = "{who:name}, {species:a}, lent {to:name} {adjective:a} {noun} {place:at}, and {to:she} damaged it. "
 LOST_EN = "{who:name}, {species:a}, lost {adjective:a} {noun} {place:at}. "
@@ -70,15 +71,14 @@ FORMS = {
 }
 
 
-def summary_language(language: str) -> Language:
-    """The language of the stories with the forms of summaries."""
-    base = LANGUAGES[language]
-    words = base.words | {"start": base.words["spot"], "goal": base.words["place"]}
-    kept = {name: getattr(base, name) for name in ("pronouns", "the", "it", "between", "inflect", "gap")}
-    return Language(words=words, forms={shape: [form] for shape, form in FORMS[language].items()}, **kept)
-
-
-SPOKEN = {language: summary_language(language) for language in FORMS}
+SPOKEN = {
+    language: with_forms(
+        language,
+        {shape: [form] for shape, form in forms.items()},
+        {"start": LANGUAGES[language].words["spot"], "goal": LANGUAGES[language].words["place"]},
+    )
+    for language, forms in FORMS.items()
+}
 
 
 def shape_of(happened: dict) -> str | None:

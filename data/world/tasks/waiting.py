@@ -2,9 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from data.world.tasks.told import Told
 
+MOST_TRIED = 20_000
 MOST_WAITING = 50  # the oldest is dropped then: it has nothing but what most stories have
 
 
@@ -16,13 +18,13 @@ class Waiting:
         self._passed: deque[Told] = deque(maxlen=MOST_WAITING)
 
     def next_that(self, suits: Callable[[Told], bool]) -> Told:
-        """The first story that suits. It never ends if no story does."""
+        """The first story that suits. Raises AssertionError if none of very many does: then none ever will."""
         for told in self._passed:
             if suits(told):
                 self._passed.remove(told)
                 return told
-        for told in self._stories:
+        for told in islice(self._stories, MOST_TRIED):
             if suits(told):
                 return told
             self._passed.append(told)
-        raise AssertionError("the stories never end")
+        raise AssertionError(f"none of {MOST_TRIED:,} stories suits")
