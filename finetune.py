@@ -8,7 +8,7 @@
     python finetune.py test --model out/sentiment --data other.csv      # see test --help
 
 The best model so far (by the validation split) is always in the run folder, which is also a Hugging Face model
-folder. Beside it: report.json, curve.png, metrics.jsonl, train_config.json, resume.pt, and for labels confusion.png.
+folder. Beside it: report.json, curve.png, metrics.jsonl, train_config.json, resume.pt, and confusion.png or scores.png.
 """
 
 import dataclasses

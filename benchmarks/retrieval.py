@@ -30,7 +30,7 @@ from gpt.fast.speed_up import speed_up
 from gpt.files.checkpoint import load_model
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.conversations import Conversation
-from gpt.finetuning.saved import kind_of, load_fine_tuned
+from gpt.finetuning.saved import kind_of, load_fine_tuned, room_for_answer
 from gpt.finetuning.written import write_answers
 from gpt.inside.retrieval import nearest, text_vectors
 from gpt.model import GPT
@@ -126,7 +126,9 @@ def main() -> None:
     for name, numbers in (given | {"the right one": torch.arange(len(asked))}).items():
         texts = [""] * len(asked) if numbers is None else [stories[i] + "\n" for i in numbers.tolist()]
         prompts = [Conversation(((text + one.question, ""),)) for text, one in zip(texts, asked, strict=True)]
-        written = write_answers(net, answering, prompts, machine)
+        written = write_answers(
+            net, answering, prompts, machine, room_for_answer(config.answers, net.config.context_length)
+        )
         exact = statistics.mean(answer == one.answer for answer, one in zip(written, asked, strict=True))
         rows.append([name, f"{exact:.1%}"])
     print("\n" + table(["story before the question", "exact answers"], rows))

@@ -62,8 +62,9 @@ def load_model(folder: Path | str, device: torch.device | str = "cpu") -> GPT:
     weights and config disagree.
     """
     config, weights = read_model_folder(folder)
-    if "score.weight" in weights:
-        raise UserError(f"{folder} holds a classifier, not a language model: give the model it was fine-tuned from")
+    if "score.weight" in weights or "classifier.weight" in weights:
+        what = "classifier" if "score.weight" in weights else "tagger"
+        raise UserError(f"{folder} holds a {what}, not a language model: give the model it was fine-tuned from")
     model = GPT(config)
     load_weights(model, weights, folder)
     return model.to(device).eval()

@@ -84,6 +84,8 @@ def config_to_hf(config: GPTConfig, end_of_text: int) -> dict:
 def load_config(folder: Path) -> GPTConfig:
     """Read a model folder's config.json. Raises UserError if it is missing, damaged, or not supported by this GPT."""
     path = folder / "config.json"
+    if (folder / "adapter.json").is_file() and not path.is_file():
+        raise UserError(f"{folder} holds an adapter, not a whole model: fine-tune again without --keep-adapter")
     if not path.is_file():
         raise UserError(f"{folder} is not a model folder: it holds no config.json (train.py writes one)")
     try:

@@ -42,12 +42,13 @@ def measure_answers(
     right = np.array([answer == truth for answer, truth in zip(written, true, strict=True)])
     name, best = max(baselines.items(), key=lambda item: item[1][main])
     beats = "beats" if test[main] > best[main] else "does NOT beat"
+    verdict = f"The GPT {beats} the baseline {name!r}: {main} {test[main]:.1%} against {best[main]:.1%}."
     return {
         "measure": main,
         "test": test | {"exact_95": interval_of_accuracy(right)},
         "baselines": baselines,
         "mistakes": [dict(zip(("prompt", "true", "written"), case, strict=True)) for case in wrong[:10]],
-        "verdict": f"The GPT {beats} the baseline {name!r}: {main} {test[main]:.1%} against {best[main]:.1%}.",
+        "verdict": verdict if training else "",
     }
 
 
@@ -82,4 +83,4 @@ def describe_answers(report: dict) -> str:
         lines += [f"  prompt   …{mistake['prompt'][-90:]!r}" if len(mistake["prompt"]) > 90 else
                   f"  prompt   {mistake['prompt']!r}",
                   f"  true     {mistake['true'][:100]!r}", f"  written  {mistake['written'][:100]!r}"]  # fmt: skip
-    return "\n".join([*lines, f"\n{report['verdict']}"])
+    return "\n".join([*lines, *(["", report["verdict"]] if report["verdict"] else [])])

@@ -19,7 +19,7 @@ from gpt.errors import UserError
 from gpt.finetuning.batches import GRID, pad_to_grid
 from gpt.finetuning.conversations import cut_beginning, encode_conversation, read_conversations
 from gpt.finetuning.finetune_config import FinetuneConfig
-from gpt.finetuning.labelled import SPLITS, read_splits, take_share
+from gpt.finetuning.labelled import SPLITS, read_splits, take_count
 from gpt.finetuning.saved import save_answering_model
 from gpt.finetuning.task import Task
 from gpt.finetuning.written import write_answers
@@ -32,7 +32,7 @@ WorldScore = Callable[[list[str], list[str], list[str]], dict[str, float]]
 
 
 class AnswerTask(Task):
-    """Prompts with answers. Prompts that are too long lose their beginning.
+    """Prompts with answers. What is too long for the context loses its beginning.
 
     world_score: measures answers that can be right in many ways, where somebody knows what is right. Raises UserError
     as read_conversations does, or if an answer does not fit the context beside one token of its prompt.
@@ -45,23 +45,21 @@ class AnswerTask(Task):
     ):
         self.config, self.tokenizer, self.world_score = config, tokenizer, world_score
         self.examples = read_splits(config.data, config.split_seed, read_conversations)
-        if config.labels and config.labels > len(self.examples["train"]):
-            raise UserError(f"{config.labels} examples are requested, but there are only {len(self.examples['train'])}")
-        if config.labels and config.labels < len(self.examples["train"]):
-            share, key = config.labels / len(self.examples["train"]), f"{config.split_seed} labels"
-            self.examples["train"] = take_share(self.examples["train"], share, key, config.data, stratify=False)[1]
-        self.tokens, self.truncated = {}, {}
+        train = self.examples["train"]
+        self.examples["train"] = take_count(train, config.labels, config.split_seed, config.data, stratify=False)
+        self.tokens, self.truncated, self.room = {}, {}, 1
         self.targets: dict[str, list[list[int]]] = {}  # of each token the next one, or IGNORED before it is an answer's
         for split in SPLITS:
             pairs = [encode_conversation(tokenizer, conversation) for conversation in self.examples[split]]
             self.truncated[split] = sum(len(ids) > context_length for ids, _ in pairs)
-            for conversation in self.examples[split]:
-                needed = len(tokenizer.encode(conversation.turns[-1][1])) + 2  # its end, and a token before it
-                if needed > context_length:
+            for answer in (answer for conversation in self.examples[split] for _, answer in conversation.turns):
+                needed = len(tokenizer.encode(answer)) + 1  # and its end
+                if needed >= context_length:  # a token before it must fit, too
                     raise UserError(
-                        f"the {split} split has an answer of {needed - 2} tokens, but the model's context holds "
-                        f"{context_length}: shorten it ({conversation.turns[-1][1][:40]}…)"
+                        f"the {split} split has an answer of {needed - 1} tokens, but the model's context holds "
+                        f"{context_length}: shorten it ({answer[:40]}…)"
                     )
+                self.room = max(self.room, needed)
             self.tokens[split] = [cut_beginning(ids, context_length) for ids, _ in pairs]
             self.targets[split] = [cut_beginning(targets, context_length) for _, targets in pairs]
 
@@ -118,14 +116,14 @@ class AnswerTask(Task):
         return float(np.mean(losses)), float(np.mean(exact))
 
     def save_model(self, net: GPT, folder: Path) -> None:
-        save_answering_model(net, self.tokenizer, folder)
+        save_answering_model(net, self.tokenizer, folder, self.room)
 
     def measure(self, net: GPT, machine: Machine) -> dict[str, Any]:
         from gpt.finetuning.answer_measures import measure_answers  # here, because scikit-learn takes seconds to import
 
         asked = [asked for conversation in self.examples["test"] for asked in conversation.prompts()]
         true = [answer for conversation in self.examples["test"] for _, answer in conversation.turns]
-        written = write_answers(net, self.tokenizer, asked, machine, plain=self.config.plain)
+        written = write_answers(net, self.tokenizer, asked, machine, self.room, plain=self.config.plain)
         training = [turn for conversation in self.examples["train"] for turn in conversation.turns]
         return measure_answers([prompt.text() for prompt in asked], true, written, training, self.world_score)
 

@@ -11,7 +11,7 @@ from gpt.classifier import GPTClassifier, language_loss, loss_on_labels, pad
 from gpt.errors import UserError
 from gpt.finetuning.batches import drop_words
 from gpt.finetuning.finetune_config import FinetuneConfig
-from gpt.finetuning.labelled import SPLITS, label_names, label_numbers, read_examples, read_splits, take_share
+from gpt.finetuning.labelled import SPLITS, label_names, label_numbers, read_examples, read_splits, take_count
 from gpt.finetuning.labelling import classify
 from gpt.finetuning.saved import in_units, save_classifier
 from gpt.finetuning.task import Task
@@ -52,17 +52,13 @@ class LabelTask(Task):
 
     def take_labels(self, config: FinetuneConfig, regression: bool) -> None:
         """Keep config.labels training examples."""
-        train, count = self.examples["train"], config.labels
-        if count and count > len(train):
-            raise UserError(f"{count} labels are requested, but there are only {len(train):,} in training")
-        if count and count < len(train):
-            key = f"{config.split_seed} labels"
-            self.examples["train"] = take_share(train, count / len(train), key, config.data, not regression)[1]
-            missing = {example.label for example in train} - {e.label for e in self.examples["train"]}
-            if missing and not regression:
-                raise UserError(
-                    f"{count} labels leave no example of {', '.join(sorted(missing)[:10])}: use more labels"
-                )
+        train = self.examples["train"]
+        chosen = take_count(train, config.labels, config.split_seed, config.data, not regression)
+        missing = {example.label for example in train} - {example.label for example in chosen}
+        if missing and not regression:
+            some = ", ".join(sorted(missing)[:10])
+            raise UserError(f"{config.labels} labels leave no example of {some}: use more labels")
+        self.examples["train"] = chosen
 
     def describe_data(self) -> str:
         return f"labels {', '.join(self.labels[:10])}"

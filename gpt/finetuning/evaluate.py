@@ -5,6 +5,7 @@ python finetune.py test --model out/questions --data data/more-questions --out m
 """
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,9 @@ from gpt.finetuning.conversations import read_conversations
 from gpt.finetuning.found import find_spans
 from gpt.finetuning.labelled import find_split, label_numbers, read_examples
 from gpt.finetuning.labelling import classify
-from gpt.finetuning.saved import load_fine_tuned
+from gpt.finetuning.saved import kind_of, load_fine_tuned, room_for_answer
 from gpt.finetuning.tag_measures import describe_tags, measure_tags
-from gpt.finetuning.tagged import read_tagged
+from gpt.finetuning.tagged import encode_with_places, read_tagged
 from gpt.finetuning.tagger import GPTTagger
 from gpt.finetuning.written import write_answers
 from gpt.model import GPT
@@ -41,7 +42,7 @@ class TestConfig:
     data: Path
     """the examples: a file as finetune.py reads it, all of which is used, or a folder, of which the test split is"""
     out: Path | None = None
-    """also write the measures to this JSON file"""
+    """also write the measures to this JSON file, which must not exist yet"""
     device: str = "auto"
     """cpu, cuda, cuda:1 or mps; auto selects the fastest available device"""
 
@@ -53,12 +54,17 @@ def evaluate(arguments: list[str], find_world_score: Callable[[Path], WorldScore
     path = find_split(config.data, "test") if config.data.is_dir() else config.data
     if path is None or not path.is_file():
         raise UserError(f"{config.data} holds no test.csv or test.jsonl, and is not such a file itself")
+    if config.out and config.out.exists():
+        raise UserError(f"{config.out} already exists: name another file for --out")
     machine = pick_machine(config.device)
+    if kind_of(config.model) is None and (config.model / "model.safetensors").is_file():
+        raise UserError(f"{config.model} holds a model that was not fine-tuned: fine-tune it first with finetune.py")
     net, tokenizer = load_fine_tuned(config.model, machine.device), load_tokenizer(config.model)
     speed_up(net, machine.device, machine.dtype)
     if isinstance(net, GPT):
         score = find_world_score(config.data if config.data.is_dir() else config.data.parent)
-        report, description = test_answers(net, tokenizer, path, machine, score)
+        room = room_for_answer(config.model, net.config.context_length)
+        report, description = test_answers(net, tokenizer, path, machine, room, score)
     elif isinstance(net, GPTTagger):
         report, description = test_spans(net, tokenizer, path, machine)
     else:
@@ -67,6 +73,11 @@ def evaluate(arguments: list[str], find_world_score: Callable[[Path], WorldScore
     if config.out:
         about = {"model": str(config.model), "data": str(path)}
         write_text(config.out, json.dumps(about | report, indent=2, ensure_ascii=False) + "\n")
+
+
+def say_truncated(number: int) -> None:
+    if number:
+        print(f"note: {number:,} texts are longer than the context and are truncated", file=sys.stderr)
 
 
 def test_labels(net: GPTClassifier, tokenizer: Tokenizer, path: Path, machine: Machine) -> tuple[dict[str, Any], str]:
@@ -83,7 +94,9 @@ def test_labels(net: GPTClassifier, tokenizer: Tokenizer, path: Path, machine: M
             )
         targets = np.array([net.labels.index(example.label) for example in examples])
     texts = [example.text for example in examples]
-    tokens = [tokenizer.encode_document(text)[: net.config.context_length] for text in texts]
+    tokens = [tokenizer.encode_document(text) for text in texts]
+    say_truncated(sum(len(ids) > net.config.context_length for ids in tokens))
+    tokens = [ids[: net.config.context_length] for ids in tokens]
     report = measure_labels(net.labels, {"test": texts}, {"test": targets}, classify(net, tokens, machine))
     return report, describe_labels(report)
 
@@ -91,19 +104,21 @@ def test_labels(net: GPTClassifier, tokenizer: Tokenizer, path: Path, machine: M
 def test_spans(net: GPTTagger, tokenizer: Tokenizer, path: Path, machine: Machine) -> tuple[dict[str, Any], str]:
     """(Measures, the same as text.)"""
     examples = read_tagged(path)
+    encoded = (encode_with_places(tokenizer, example.text)[0] for example in examples)
+    say_truncated(sum(len(ids) >= net.config.context_length for ids in encoded))
     report = measure_tags([], examples, find_spans(net, tokenizer, [example.text for example in examples], machine))
     return report, describe_tags(report)
 
 
 def test_answers(
-    net: GPT, tokenizer: Tokenizer, path: Path, machine: Machine, score: WorldScore | None
+    net: GPT, tokenizer: Tokenizer, path: Path, machine: Machine, room: int, score: WorldScore | None
 ) -> tuple[dict[str, Any], str]:
     """(Measures, the same as text.)"""
     from gpt.finetuning.answer_measures import describe_answers, measure_answers
 
     conversations = read_conversations(path)
     asked = [prompt for conversation in conversations for prompt in conversation.prompts()]
-    written = write_answers(net, tokenizer, asked, machine)
+    written = write_answers(net, tokenizer, asked, machine, room)
     true = [answer for conversation in conversations for _, answer in conversation.turns]
     report = measure_answers([prompt.text() for prompt in asked], true, written, [], score)
     return report, describe_answers(report)

@@ -95,6 +95,15 @@ def take_share(examples: list, share: float, key: str, data: Path, stratify: boo
     return kept, [examples[i] for i in sorted(taken)]
 
 
+def take_count(examples: list, count: int | None, seed: int, data: Path, stratify: bool) -> list:
+    """`count` of the training examples, or all if it is None; see take_share. Raises UserError if there are fewer."""
+    if count and count > len(examples):
+        raise UserError(f"--labels asks for {count:,} examples, but there are only {len(examples):,} in training")
+    if not count or count == len(examples):
+        return examples
+    return take_share(examples, count / len(examples), f"{seed} labels", data, stratify)[1]
+
+
 def label_names(splits: dict[str, list[Example]]) -> tuple[str, ...]:
     """The labels of the training split, sorted. Raises UserError if there is only one, or if another split has a label
     that the training split lacks."""

@@ -31,7 +31,7 @@ from gpt.finetuning.found import find_spans
 from gpt.finetuning.labelled import read_examples
 from gpt.finetuning.labelling import label_texts
 from gpt.finetuning.prompting import Prompting, choose_examples, read_label_words, score_labels
-from gpt.finetuning.saved import kind_of, load_fine_tuned
+from gpt.finetuning.saved import kind_of, load_fine_tuned, room_for_answer
 from gpt.finetuning.tagger import GPTTagger
 from gpt.finetuning.written import write_answers
 from gpt.model import GPT
@@ -177,12 +177,14 @@ def show_answers(config: PredictConfig, machine: Machine) -> None:
     asked, folder = read_asked(config), config.model[0]
     net, tokenizer = load_fine_tuned(folder, machine.device), load_tokenizer(folder)
     assert isinstance(net, GPT)
+    room = room_for_answer(folder, net.config.context_length)
     speed_up(net, machine.device, machine.dtype)
-    answers = write_answers(net, tokenizer, asked, machine, config.temperature, config.seed)
+    answers = write_answers(net, tokenizer, asked, machine, room, config.temperature, config.seed)
     for conversation, answer in zip(asked, answers, strict=True):
         prompt = conversation.turns[-1][0]
         if config.format == "jsonl":
-            print(json.dumps({"prompt": prompt, "answer": answer}, ensure_ascii=False))
+            before = {"earlier": conversation.turns[:-1]} if len(conversation.turns) > 1 else {}
+            print(json.dumps(before | {"prompt": prompt, "answer": answer}, ensure_ascii=False))
         else:
             print(f"prompt  {prompt}\nanswer  {answer}\n")
 

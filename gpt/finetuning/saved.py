@@ -27,6 +27,7 @@ Net = GPT | GPTClassifier | GPTTagger
 PREFIX = {"learned": "GPT2", "rotary": "GPTNeoX"}  # of the names of `transformers`' classes
 KINDS = {"labels": "ForSequenceClassification", "tags": "ForTokenClassification"}  # and their ends
 ANSWERING = {"finetuning_task": "answer"}  # marks a language model that answers prompts, in config.json
+ROOM = "longest_answer"  # of its training, in tokens with the end: a prompt must leave so much of the context
 
 
 def kind_of(folder: Path) -> str | None:
@@ -81,9 +82,16 @@ def save_tagger(model: GPTTagger, tokenizer: Tokenizer, folder: Path | str) -> N
     write_labelling_model(model, "tags", tokenizer, folder, {})
 
 
-def save_answering_model(model: GPT, tokenizer: Tokenizer, folder: Path | str) -> None:
-    """Write a language model's folder, with a mark that it answers prompts."""
-    write_model_folder(folder, model.config, model.state_dict(), tokenizer, ANSWERING)
+def save_answering_model(model: GPT, tokenizer: Tokenizer, folder: Path | str, room: int) -> None:
+    """Write a language model's folder, with a mark that it answers prompts, and how many tokens an answer may need."""
+    write_model_folder(folder, model.config, model.state_dict(), tokenizer, ANSWERING | {ROOM: room})
+
+
+def room_for_answer(folder: Path, context_length: int) -> int:
+    """The tokens of the context that a prompt must leave to the answer: those of the longest answer in training."""
+    path = folder / ("adapter.json" if (folder / "adapter.json").is_file() else "config.json")
+    room = json.loads(path.read_text(encoding="utf-8")).get(ROOM)
+    return min(room, context_length - 1) if isinstance(room, int) and room > 0 else context_length // 4
 
 
 def write_labelling_model(
@@ -129,9 +137,11 @@ def read_labels(folder: Path | str, count: int) -> tuple[str, ...]:
     return tuple(str(names.get(str(i), f"LABEL_{i}")) for i in range(count))
 
 
-def save_adapter(model: Net, config: LoraConfig, base: Path, tokenizer: Tokenizer, folder: Path) -> None:
+def save_adapter(
+    model: Net, config: LoraConfig, base: Path, tokenizer: Tokenizer, folder: Path, room: int = 0
+) -> None:
     """Write only the trained weights (LoRA matrices, final norm, head), and the path and hash of the model `base` that
-    they belong to. Raises UserError if a file cannot be written."""
+    they belong to. room: see save_answering_model. Raises UserError if a file cannot be written."""
     save_tokenizer_with_settings(tokenizer, model.config.context_length, folder)
     trained = {
         name: weight.detach().cpu().contiguous()
@@ -145,6 +155,7 @@ def save_adapter(model: Net, config: LoraConfig, base: Path, tokenizer: Tokenize
         "alpha": config.alpha,
         "targets": config.targets,
         "labels": () if isinstance(model, GPT) else model.labels,
+        ROOM: room,
         "kind": "answers" if isinstance(model, GPT) else "tags" if isinstance(model, GPTTagger) else "labels",
     }
     write_text(folder / "adapter.json", json.dumps(adapter_json, indent=2, ensure_ascii=False) + "\n")

@@ -74,7 +74,7 @@ def describe_tags(report: dict) -> str:
             for side in ("missed", "wrong")
         )
         lines.append(f"  missed {missed}; wrongly found {wrong}; in: {mistake['text'][:60]}…")
-    return "\n".join([*lines, f"\n{report['verdict']}"])
+    return "\n".join([*lines, *(["", report["verdict"]] if report["verdict"] else [])])
 
 
 def text_of(text: str, span: Span) -> str:

@@ -58,15 +58,15 @@ def checked_spans(text: str, spans: list, place: str) -> tuple[Span, ...]:
     for span in spans:
         match span:
             case [int(start), int(end), str(label)] if label.strip():
-                found.append((start, end, label.strip()))
+                found.append((start, end, whole_characters(label).strip()))
             case _:
                 raise UserError(f'{place}: the span {span} must be [start, end, "LABEL"], with whole numbers')
         if not 0 <= start < end <= len(text):
             raise UserError(f"{place}: the span {span} lies outside the text, which has {len(text)} characters")
         if not {start, end} <= cuts:
             raise UserError(f"{place}: the span {span} cuts a character in two: {text[start:end]!r}")
-        if not text[start:end].strip():
-            raise UserError(f"{place}: the span {span} holds only white space")
+        if text[start:end].strip() != text[start:end]:
+            raise UserError(f"{place}: the span {span} begins or ends with white space: {text[start:end]!r}")
     found.sort()
     for (_, end, _), (start, after, label) in pairwise(found):
         if start < end:
@@ -119,16 +119,18 @@ def tags_of(spans: tuple[Span, ...], places: list[tuple[int, int]]) -> list[str]
 
 
 def spans_of(tags: list[str], places: list[tuple[int, int]]) -> tuple[Span, ...]:
-    """The spans that tags say. An I that continues nothing of its label begins a span, as in CoNLL's own scoring."""
+    """The spans that tags say. An I that continues nothing of its label begins a span, as in CoNLL's own scoring. Of a
+    character that is several tokens, the first one's tag counts."""
     spans: list[Span] = []
     adjacent = False  # whether the token before is in the last span
     for tag, (start, end) in zip(tags, places, strict=True):
         mark, _, label = tag.partition("-")
         continues = bool(spans) and mark == "I" and spans[-1][2] == label and adjacent
-        if tag != OUTSIDE:
-            if continues:
-                spans[-1] = (spans[-1][0], max(end, spans[-1][1]), label)
-            else:
-                spans.append((start, end, label))
+        if spans and start < spans[-1][1]:  # one more token of a character that has its tag
+            continue
+        if continues:
+            spans[-1] = (spans[-1][0], end, label)
+        elif tag != OUTSIDE:
+            spans.append((start, end, label))
         adjacent = tag != OUTSIDE
     return tuple(spans)

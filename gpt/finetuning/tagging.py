@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from gpt.dataset import IGNORED
-from gpt.errors import UserError
 from gpt.finetuning.batches import pad_to_grid
 from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.finetuning.found import find_spans
-from gpt.finetuning.labelled import SPLITS, read_splits, take_share
+from gpt.finetuning.labelled import SPLITS, read_splits, take_count
 from gpt.finetuning.saved import save_tagger
 from gpt.finetuning.tag_measures import describe_tags, measure_spans, measure_tags
-from gpt.finetuning.tagged import encode_with_places, read_tagged, tag_names, tags_of
+from gpt.finetuning.tagged import encode_with_places, read_tagged, spans_of, tag_names, tags_of
 from gpt.finetuning.tagger import GPTTagger, loss_on_tags
 from gpt.finetuning.task import Task
 from gpt.model import GPTConfig
@@ -34,15 +33,11 @@ class TagTask(Task):
     def __init__(self, config: FinetuneConfig, tokenizer: Tokenizer, context_length: int):
         self.config, self.tokenizer = config, tokenizer
         self.examples = read_splits(config.data, config.split_seed, read_tagged)
-        count = config.labels
-        if count and count > len(self.examples["train"]):
-            raise UserError(f"{count} examples are requested, but there are only {len(self.examples['train']):,}")
-        if count and count < len(self.examples["train"]):
-            share, key = count / len(self.examples["train"]), f"{config.split_seed} labels"
-            self.examples["train"] = take_share(self.examples["train"], share, key, config.data, stratify=False)[1]
+        train = self.examples["train"]
+        self.examples["train"] = take_count(train, config.labels, config.split_seed, config.data, stratify=False)
         self.labels = tag_names(self.examples)
         number = {tag: i for i, tag in enumerate(self.labels)}
-        self.tokens, self.truncated = {}, {}
+        self.tokens, self.truncated, self.unsaid = {}, {}, 0  # unsaid: spans that begin or end within a token
         self.targets: dict[str, list[list[int]]] = {}  # the number of each token's tag; of the first token, IGNORED
         for split in SPLITS:
             encoded = [encode_with_places(tokenizer, example.text) for example in self.examples[split]]
@@ -51,11 +46,14 @@ class TagTask(Task):
             tags = [tags_of(e.spans, places) for e, (_, places) in zip(self.examples[split], encoded, strict=True)]
             targets = [[IGNORED, *(number[tag] for tag in of_text)] for of_text in tags]
             self.targets[split] = [of_text[:context_length] for of_text in targets]
+            triples = zip(self.examples[split], tags, encoded, strict=True)
+            self.unsaid += sum(len(set(e.spans) - set(spans_of(t, places))) for e, t, (_, places) in triples)
 
     def describe_data(self) -> str:
         names = dict.fromkeys(tag[2:] for tag in self.labels[1:])
         spans = sum(len(example.spans) for example in self.examples["train"])
-        return f"{spans:,} training spans of {', '.join(list(names)[:10])}"
+        unsaid = f"; {self.unsaid:,} spans begin or end within a token and cannot be found" if self.unsaid else ""
+        return f"{spans:,} training spans of {', '.join(list(names)[:10])}{unsaid}"
 
     def build_net(self, config: GPTConfig) -> GPTTagger:
         return GPTTagger(config, self.labels)

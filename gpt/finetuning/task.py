@@ -35,6 +35,7 @@ class Task(ABC):
     tokenizer: Tokenizer
     examples: dict[str, list[Any]]
     tokens: dict[str, list[list[int]]]  # what the net reads of each example, as ids
+    room: int = 0  # tokens of the context that a prompt must leave to an answer, where there are any
     truncated: dict[str, int]  # number of examples that were cut off at the context length
 
     def fingerprint(self) -> str:
@@ -63,7 +64,7 @@ class Task(ABC):
         UserError if a file cannot be written."""
         net = self.finished(net)
         if self.config.keep_adapter:
-            save_adapter(net, self.config.lora, self.config.model, self.tokenizer, folder)
+            save_adapter(net, self.config.lora, self.config.model, self.tokenizer, folder, self.room)
         else:
             self.save_model(merge_lora(net), folder)
 

@@ -1,5 +1,7 @@
 """Answers written by a model that was fine-tuned to answer: the likeliest token, or a drawn one, until it stops."""
 
+import sys
+
 from tqdm import tqdm
 
 from gpt.fast.batch import Batch
@@ -18,6 +20,7 @@ def write_answers(
     tokenizer: Tokenizer,
     asked: list[Conversation],
     machine: Machine,
+    room: int,
     temperature: float = 0.0,
     seed: int = 0,
     plain: bool = False,
@@ -25,47 +28,55 @@ def write_answers(
     """The answer to the last prompt of each conversation, in their order. Answer i depends on seed + i alone, not on
     its neighbours. It ends where the model ends it, or when the context is full.
 
-    plain: one after the other, with the plain `generate`. A prompt that leaves less than a quarter of the context for
-    the answer loses its beginning. Raises UserError if the temperature is below 0.
+    A prompt that does not fit the context loses its beginning. So does one whose answer fills the rest of the context
+    before it ends: it is answered again, with `room` tokens left for the answer. plain: one after the other, with the
+    plain `generate`. Raises UserError if the temperature is below 0.
     """
-    Sampling(temperature)  # refuses a wrong one before the work begins
-    context = net.config.context_length
-    prompts = [encode_conversation(tokenizer, conversation)[0] for conversation in asked]
-    prompts = [cut_beginning(ids, max(1, context - context // 4)) for ids in prompts]
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    answers = [""] * len(prompts)
-    bar = tqdm(total=len(prompts), desc="answering", unit="answer", leave=False, delay=1)
-    for start in range(0, len(order), 1 if plain else AT_ONCE):
-        rows = order[start : start + (1 if plain else AT_ONCE)]
-        if plain:
-            room = context - len(prompts[rows[0]])
-            of_rows = [list(generate(net, prompts[rows[0]], room, seed + rows[0], tokenizer.end_of_text,
-                                     temperature=temperature))]  # fmt: skip
-        else:
-            of_rows = write_side_by_side(
-                net, [prompts[i] for i in rows], [seed + i for i in rows], tokenizer.end_of_text, temperature
-            )
-        for i, tokens in zip(rows, of_rows, strict=True):
-            answers[i] = tokenizer.decode(tokens).strip()
-        bar.update(len(rows))
-    bar.close()
+    sampling, context = Sampling(temperature), net.config.context_length
+    ids = [encode_conversation(tokenizer, conversation)[0] for conversation in asked]
+    answers, todo, cut = [""] * len(ids), list(range(len(ids))), set()
+    for longest in (context - 1, max(1, context - room)):  # of a prompt
+        todo = sorted((i for i in todo if longest == context - 1 or len(ids[i]) > longest), key=lambda i: len(ids[i]))
+        cut |= {i for i in todo if len(ids[i]) > longest}
+        unended = []
+        for start in tqdm(range(0, len(todo), AT_ONCE), desc="answering", unit="batch", leave=False, delay=1):
+            rows = todo[start : start + AT_ONCE]
+            prompts, seeds = [cut_beginning(ids[i], longest) for i in rows], [seed + i for i in rows]
+            write = write_one_by_one if plain else write_side_by_side
+            for i, tokens in zip(rows, write(net, prompts, seeds, tokenizer.end_of_text, sampling), strict=True):
+                ended = tokens[-1:] == [tokenizer.end_of_text]
+                answers[i] = tokenizer.decode(tokens[:-1] if ended else tokens).strip()
+                unended += [] if ended else [i]
+        todo = unended
+    if cut:
+        print(f"note: {len(cut):,} prompts are too long for the context and lose their beginning", file=sys.stderr)
     return answers
 
 
 def write_side_by_side(
-    net: GPT, prompts: list[list[int]], seeds: list[int], end_of_text: int, temperature: float
+    net: GPT, prompts: list[list[int]], seeds: list[int], end_of_text: int, sampling: Sampling
 ) -> list[list[int]]:
-    """The tokens that continue each prompt up to end_of_text, or up to the end of the context."""
-    room = [net.config.context_length - len(prompt) for prompt in prompts]
-    batch = Batch(net, prompts, seeds, max(room), Sampling(temperature))
+    """The tokens that continue each prompt up to end_of_text, itself among them, or up to the end of the context."""
+    left = [net.config.context_length - len(prompt) for prompt in prompts]
+    batch = Batch(net, prompts, seeds, max(left), sampling)
     written: list[list[int]] = [[] for _ in prompts]
     while batch.rows:
-        ended = set()
         for row, choice in batch.step().items():
-            if choice.token == end_of_text:
-                ended.add(row)
-            else:
-                written[row].append(choice.token)
-                ended |= {row} if len(written[row]) == room[row] else set()
-        batch.drop(ended)
+            written[row].append(choice.token)
+        batch.drop({row for row in batch.rows if written[row][-1] == end_of_text or len(written[row]) == left[row]})
+    return written
+
+
+def write_one_by_one(
+    net: GPT, prompts: list[list[int]], seeds: list[int], end_of_text: int, sampling: Sampling
+) -> list[list[int]]:
+    """The same with the plain `generate`."""
+    written: list[list[int]] = []
+    for prompt, seed in zip(prompts, seeds, strict=True):
+        left, tokens = net.config.context_length - len(prompt), []
+        for token in generate(net, prompt, left, seed, temperature=sampling.temperature):
+            tokens.append(token)
+            if token == end_of_text:
+                break
+        written.append(tokens)
     return written

@@ -90,7 +90,7 @@ def cloze_accuracy(model: GPT, dataset: MaskedDataset, most: int | None = None) 
         total += int((targets != IGNORED).sum())
         if most is not None and total >= most:
             break
-    return right / total
+    return right / max(1, total)
 
 
 @torch.no_grad()

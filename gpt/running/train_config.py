@@ -45,7 +45,7 @@ class TrainConfig:
     data: Path | None = None
     """the tokens folder to train on; the default data, stories of the toy world, are generated on first use"""
     stories: Literal["en", "zh", "both"] = "en"
-    """the language of the default data: English, Chinese, or each story in both, one below the other"""
+    """without --data, the language of the default data: English, Chinese, or each story in both, one below the other"""
     init: Path | None = None
     """start from the weights of this model folder; the data must use its tokenizer, the model must have its shape"""
     device: str = "auto"

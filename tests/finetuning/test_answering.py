@@ -63,7 +63,9 @@ def test_only_the_answers_and_their_ends_are_learned(corpus):
 
 def test_a_target_is_the_next_token(corpus):
     ids, targets = encoded(load_tokenizer(corpus), ("Where is it?", "It is here."), ("Why?", "So."))
-    assert all(target in (IGNORED, following) for target, following in zip(targets, ids[1:], strict=False))
+    pairs = list(zip(targets, ids[1:], strict=False))
+    assert all(target in (IGNORED, following) for target, following in pairs)
+    assert 0 < sum(target != IGNORED for target, _ in pairs) < len(pairs)
 
 
 def test_an_open_conversation_ends_with_the_line_break_of_its_prompt(corpus):
@@ -110,7 +112,7 @@ def test_the_validation_score_is_the_share_of_answers_that_are_written_exactly(c
     best = max(read_metrics(copying.out), key=lambda row: (row["val_exact"], -row["val_loss"]))
     model, tokenizer = load_model(copying.out), load_tokenizer(copying.out)
     examples = read_conversations(copying.data / "val.jsonl")
-    written = write_answers(model, tokenizer, [prompt for e in examples for prompt in e.prompts()], CPU)
+    written = write_answers(model, tokenizer, [prompt for e in examples for prompt in e.prompts()], CPU, 9)
     exact = [answer == e.turns[0][1] for answer, e in zip(written, examples, strict=True)]
     assert 0 < best["val_exact"] == pytest.approx(sum(exact) / len(exact))
 
@@ -151,10 +153,10 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(copying, base):
 def test_answers_do_not_depend_on_their_neighbours(base):
     model, tokenizer = random_model("rotary", load_tokenizer(base).vocab_size), load_tokenizer(base)
     asked = [Conversation(((text, ""),)) for text in ("a", "a much longer prompt than that", "你好", "b")]
-    together = write_answers(model, tokenizer, asked, CPU, temperature=0.8, seed=3)
-    alone = [write_answers(model, tokenizer, [prompt], CPU, 0.8, seed=3 + i)[0] for i, prompt in enumerate(asked)]
+    together = write_answers(model, tokenizer, asked, CPU, 9, temperature=0.8, seed=3)
+    alone = [write_answers(model, tokenizer, [prompt], CPU, 9, 0.8, seed=3 + i)[0] for i, prompt in enumerate(asked)]
     assert together == alone
-    assert together == write_answers(model, tokenizer, asked, CPU, 0.8, seed=3, plain=True)
+    assert together == write_answers(model, tokenizer, asked, CPU, 9, 0.8, seed=3, plain=True)
 
 
 def test_the_mark_of_an_answering_model_survives_and_transformers_loads_it(copying):

@@ -158,6 +158,21 @@ def test_an_inner_tag_that_continues_nothing_begins_a_span():
     assert spans_of(["O", "I-X", "I-Y", "O"], places) == ((1, 2, "X"), (2, 3, "Y"))
 
 
+def test_a_character_has_one_tag_although_it_is_several_tokens():
+    places = [(0, 1), (0, 1), (0, 1), (2, 3)]  # an emoji of three tokens, a space, a letter
+    assert spans_of(["B-X", "B-X", "I-Y", "B-X"], places) == ((0, 1, "X"), (2, 3, "X"))
+    assert spans_of(["O", "B-X", "I-X", "O"], places) == ((0, 1, "X"),)
+
+
+def test_spans_that_no_tagger_can_say_are_counted(doctors, base, bpe):
+    write_lines(doctors.data / "train.jsonl", [{"text": "a return now", "spans": [[2, 4, "X"], [9, 12, "X"]]}] * 3)
+    for split in ("val", "test"):
+        write_lines(doctors.data / f"{split}.jsonl", [{"text": "a b", "spans": [[0, 1, "X"]]}])
+    assert len(bpe.encode(" return")) == 1
+    task = load_task(doctors, bpe, 64)
+    assert task.unsaid == 3 and "3 spans begin or end within a token" in task.describe_data()
+
+
 def test_a_span_counts_only_if_both_ends_and_the_label_are_right():
     true = [((0, 3, "X"), (5, 7, "Y")), ((1, 2, "X"),)]
     found = [((0, 3, "X"), (5, 8, "Y")), ((1, 2, "Y"),)]
@@ -191,12 +206,13 @@ def test_a_label_that_training_lacks_is_refused():
         ({"text": "e\u0301a", "spans": [[0, 1, "X"]]}, "cuts a character"),
         ({"text": "👨‍👩‍👧 a", "spans": [[0, 2, "X"]]}, "cuts a character"),
         ({"text": "a b", "spans": [[1, 2, "X"]]}, "white space"),
+        ({"text": "a b", "spans": [[0, 2, "X"]]}, "white space"),
         ({"text": "abc", "spans": [[0, 1.5, "X"]]}, "whole numbers"),
         ({"text": "abc", "spans": [[0, 1]]}, "whole numbers"),
         ({"text": "abc", "spans": [[0, 1, " "]]}, "whole numbers"),
         ({"text": "abc", "spans": "none"}, "'spans'|\"spans\""),
-        ({"text": " ", "spans": []}, "text"),
-        ({"spans": []}, "text"),
+        ({"text": " ", "spans": []}, 'key "text"'),
+        ({"spans": []}, 'key "text"'),
     ],
 )
 def test_a_damaged_span_is_named(tmp_path, row, complaint):
