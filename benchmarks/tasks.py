@@ -37,8 +37,19 @@ class Setting(NamedTuple):
 
 
 TINY, BILINGUAL = "out/tiny", "out/bilingual"
+ANSWER = {"batch_size": 16, "dropout": 0.0, "learning_rate": 1e-3}
+QUICK = {"batch_size": 16, "dropout": 0.0, "learning_rate": 5e-3, "muon_learning_rate": 0.02}
 KINDS = {
-    "qa": Setting("answer", TINY, "en", 10_000, {}),
+    "qa": Setting("answer", BILINGUAL, "en", 30_000, ANSWER | {"min_steps": 780, "epochs": 0.4, "evaluations": 3}),
+    "relations": Setting("answer", TINY, "en", 10_000, QUICK | {"min_steps": 1000, "epochs": 1}),
+    "entities": Setting("tags", TINY, "en", 10_000, {}),
+    "summary": Setting("answer", BILINGUAL, "en", 10_000, ANSWER | {"min_steps": 780, "epochs": 1}),
+    "dialogue": Setting("answer", BILINGUAL, "en", 20_000, ANSWER | {"min_steps": 1500, "epochs": 1}),
+    "translation": Setting("answer", BILINGUAL, "both", 30_000, ANSWER | {"min_steps": 3000, "epochs": 2}),
+    "control": Setting("answer", TINY, "en", 10_000, ANSWER | {"min_steps": 1000, "epochs": 1}),
+    "inference": Setting("classification", BILINGUAL, "en", 30_000, ANSWER | {"optimizer": "muon", "min_steps": 3000}),
+    "topics": Setting("classification", TINY, "en", 10_000, {}),
+    "stars": Setting("classification", TINY, "en", 10_000, {}),
 }
 MEASURES = ("events", "facts", "obeys", "exact", "f1", "accuracy", "r2")  # the first that a report has is the main one
 

@@ -137,9 +137,7 @@ def read_labels(folder: Path | str, count: int) -> tuple[str, ...]:
     return tuple(str(names.get(str(i), f"LABEL_{i}")) for i in range(count))
 
 
-def save_adapter(
-    model: Net, config: LoraConfig, base: Path, tokenizer: Tokenizer, folder: Path, room: int = 0
-) -> None:
+def save_adapter(model: Net, config: LoraConfig, base: Path, tokenizer: Tokenizer, folder: Path, room: int = 0) -> None:
     """Write only the trained weights (LoRA matrices, final norm, head), and the path and hash of the model `base` that
     they belong to. room: see save_answering_model. Raises UserError if a file cannot be written."""
     save_tokenizer_with_settings(tokenizer, model.config.context_length, folder)
