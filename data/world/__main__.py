@@ -1,9 +1,11 @@
 """Make the toy world's texts.
 
-python -m data.world stories --out data/stories --megabytes 10
-python -m data.world reviews --out data/reviews --difficulty hard
-python -m data.world tasks --kind qa --out data/qa
-python -m data.world patterns --out data/patterns.jsonl
+    python -m data.world stories --out data/stories --megabytes 10
+    python -m data.world reviews --out data/reviews --difficulty hard
+    python -m data.world tasks --kind qa --out data/qa
+    python -m data.world patterns --out data/patterns.jsonl
+
+The same command writes the same bytes on every machine.
 """
 
 import math

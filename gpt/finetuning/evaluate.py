@@ -1,7 +1,9 @@
 """Test a fine-tuned model on other examples than those it was fine-tuned with.
 
-python finetune.py test --model out/sentiment --data data/toys.csv
-python finetune.py test --model out/questions --data data/more-questions --out more.json
+    python finetune.py test --model out/sentiment --data data/toys.csv
+    python finetune.py test --model out/questions --data data/more-questions --out more.json
+
+The baselines of a fine-tuning need its training examples, so here is only the commonest label of these very examples.
 """
 
 import json
@@ -36,7 +38,7 @@ from gpt.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class TestConfig:
+class EvaluateConfig:
     model: Path
     """a folder written by finetune.py"""
     data: Path
@@ -50,7 +52,7 @@ class TestConfig:
 def evaluate(arguments: list[str], find_world_score: Callable[[Path], WorldScore | None]) -> None:
     """Run the command `finetune.py test`. Raises UserError if the model was not fine-tuned, or if the examples are
     missing, damaged, or made for another task or other labels. find_world_score: of a data folder, see AnswerTask."""
-    config = parse_flags(lambda: tyro.cli(TestConfig, prog="finetune.py test", description=__doc__, args=arguments))
+    config = parse_flags(lambda: tyro.cli(EvaluateConfig, prog="finetune.py test", description=__doc__, args=arguments))
     path = find_split(config.data, "test") if config.data.is_dir() else config.data
     if path is None or not path.is_file():
         raise UserError(f"{config.data} holds no test.csv or test.jsonl, and is not such a file itself")
@@ -64,11 +66,11 @@ def evaluate(arguments: list[str], find_world_score: Callable[[Path], WorldScore
     if isinstance(net, GPT):
         score = find_world_score(config.data if config.data.is_dir() else config.data.parent)
         room = room_for_answer(config.model, net.config.context_length)
-        report, description = test_answers(net, tokenizer, path, machine, room, score)
+        report, description = evaluate_answers(net, tokenizer, path, machine, room, score)
     elif isinstance(net, GPTTagger):
-        report, description = test_spans(net, tokenizer, path, machine)
+        report, description = evaluate_spans(net, tokenizer, path, machine)
     else:
-        report, description = test_labels(net, tokenizer, path, machine)
+        report, description = evaluate_labels(net, tokenizer, path, machine)
     print(f"{config.model} on {path}\n\n{description}")
     if config.out:
         about = {"model": str(config.model), "data": str(path)}
@@ -80,7 +82,9 @@ def say_truncated(number: int) -> None:
         print(f"note: {number:,} texts are longer than the context and are truncated", file=sys.stderr)
 
 
-def test_labels(net: GPTClassifier, tokenizer: Tokenizer, path: Path, machine: Machine) -> tuple[dict[str, Any], str]:
+def evaluate_labels(
+    net: GPTClassifier, tokenizer: Tokenizer, path: Path, machine: Machine
+) -> tuple[dict[str, Any], str]:
     """(Measures, the same as text.) The baseline is the commonest label, or the mean, of these very examples."""
     from gpt.finetuning.measures import describe_labels, measure_labels  # here: scikit-learn takes seconds to import
 
@@ -101,7 +105,7 @@ def test_labels(net: GPTClassifier, tokenizer: Tokenizer, path: Path, machine: M
     return report, describe_labels(report)
 
 
-def test_spans(net: GPTTagger, tokenizer: Tokenizer, path: Path, machine: Machine) -> tuple[dict[str, Any], str]:
+def evaluate_spans(net: GPTTagger, tokenizer: Tokenizer, path: Path, machine: Machine) -> tuple[dict[str, Any], str]:
     """(Measures, the same as text.)"""
     examples = read_tagged(path)
     encoded = (encode_with_places(tokenizer, example.text)[0] for example in examples)
@@ -110,7 +114,7 @@ def test_spans(net: GPTTagger, tokenizer: Tokenizer, path: Path, machine: Machin
     return report, describe_tags(report)
 
 
-def test_answers(
+def evaluate_answers(
     net: GPT, tokenizer: Tokenizer, path: Path, machine: Machine, room: int, score: WorldScore | None
 ) -> tuple[dict[str, Any], str]:
     """(Measures, the same as text.)"""

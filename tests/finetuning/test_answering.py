@@ -44,7 +44,7 @@ def copying(tmp_path, config):
     write_lines(folder / "test.jsonl", rows[50:90])
     return dataclasses.replace(
         config, task="answer", data=folder, out=tmp_path / "answers", min_steps=160, learning_rate=1e-2,
-        word_dropout=0.0, lm_loss=0.0,
+        muon_learning_rate=0.02, word_dropout=0.0, lm_loss=0.0,
     )  # fmt: skip
 
 

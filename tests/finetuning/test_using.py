@@ -27,8 +27,10 @@ WORDS = {"a": "one", "b": "two", "c": "three"}
 def models(tmp_path_factory, base, reviews):
     """A folder for each kind of fine-tuned model, with the data it was trained on."""
     here = tmp_path_factory.mktemp("models")
-    common = {"batch_size": 16, "epochs": 1, "learning_rate": 1e-2, "evaluations": 1, "device": "cpu", "threads": 1,
-              "precision": "float32"}  # fmt: skip
+    common = {
+        "batch_size": 16, "epochs": 1, "learning_rate": 1e-2, "muon_learning_rate": 0.02, "evaluations": 1,
+        "device": "cpu", "threads": 1, "precision": "float32",
+    }  # fmt: skip
     rows = [{"prompt": f"number {i % 9} {letter}", "answer": WORDS[letter]} for i, letter in enumerate("abc" * 40)]
     spans = [{"text": f"see Dr {name} now", "spans": [[7, 10, "PERSON"]]} for name in ("Oak", "Elm") * 30]
     for name, content in (("answer", rows), ("tags", spans)):
