@@ -44,7 +44,9 @@ KINDS = {
     "relations": Setting("answer", TINY, "en", 10_000, QUICK | {"min_steps": 1000, "epochs": 1}),
     "entities": Setting("tags", TINY, "en", 10_000, {}),
     "summary": Setting("answer", BILINGUAL, "en", 10_000, ANSWER | {"min_steps": 780, "epochs": 1}),
-    "dialogue": Setting("answer", BILINGUAL, "en", 20_000, ANSWER | {"min_steps": 1500, "epochs": 1}),
+    "dialogue": Setting(
+        "answer", BILINGUAL, "en", 20_000, ANSWER | {"min_steps": 1100, "epochs": 0.5, "evaluations": 4}
+    ),
     "translation": Setting("answer", BILINGUAL, "both", 30_000, ANSWER | {"min_steps": 3000, "epochs": 2}),
     "control": Setting("answer", TINY, "en", 10_000, ANSWER | {"min_steps": 1000, "epochs": 1}),
     "inference": Setting("classification", BILINGUAL, "en", 30_000, ANSWER | {"optimizer": "muon", "min_steps": 3000}),
