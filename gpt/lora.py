@@ -8,14 +8,12 @@ B A can be added into W and costs nothing, or be kept as a file of its own, a hu
 
 import copy
 import math
-from typing import TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gpt.model import Transformer
-
-AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
 
 class LoraLinear(nn.Module):
@@ -46,8 +44,8 @@ def add_lora(body: Transformer, rank: int, alpha: float, targets: tuple[str, ...
 
 
 @torch.no_grad()
-def merge_lora(model: AnyModel) -> AnyModel:
-    """A copy in which what LoRA learned is added into the matrices: a plain model with the same answers."""
+def merge_lora(model: nn.Module) -> Any:
+    """A copy in which what LoRA learned is added into the matrices: a plain model of its class, with its answers."""
     model = copy.deepcopy(model)
     for layer in list(model.modules()):
         for name, child in list(layer.named_children()):
