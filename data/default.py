@@ -4,7 +4,6 @@ from pathlib import Path
 
 from data.prepare import PrepareConfig, prepare
 from data.world.reviews import write_reviews
-from data.world.tasks.writing import write_task
 from data.world.writing import told_by_this_world, write_stories
 from gpt.finetuning.finetune_config import DEFAULTS, TaskName
 from gpt.finetuning.labelled import find_split
@@ -32,5 +31,7 @@ def make_default_data(task: TaskName, folder: Path) -> None:
     if task == "classification":
         write_reviews(folder, 10_000, "hard", seed=1, language="en")
     else:
+        from data.world.tasks.writing import write_task  # here, because train.py and most runs need no task
+
         kind = {"regression": "stars", "answer": "qa", "tags": "entities"}[task]
         write_task(folder, kind, "en", seed=1, count=10_000)

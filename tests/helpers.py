@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import random
+import signal
 from pathlib import Path
 
 import torch
@@ -102,3 +103,16 @@ def move_side_by_side(build_one, build_two, tolerance):
         two.step()
     for here, there in zip(ones, twos, strict=True):
         torch.testing.assert_close(here, there, atol=tolerance, rtol=0)
+
+
+def stop_after(monkeypatch, batches, step):
+    """Interrupt a run as Ctrl-C would, while it is at work on the step after `step`. batches: the class whose `batch`
+    the run asks for each step, Dataset or Buckets."""
+    original = batches.batch
+
+    def batch(self, at):
+        if at == step:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, at)
+
+    monkeypatch.setattr(batches, "batch", batch)

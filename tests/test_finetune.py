@@ -25,7 +25,7 @@ from gpt.finetuning.trainable import SharedAdam, build_layerwise_optimizers, cho
 from gpt.model import GPTConfig
 from gpt.running.device import pick_machine
 from gpt.running.run_folder import read_metrics
-from tests.helpers import write_reviews
+from tests.helpers import stop_after, write_reviews
 
 CPU = pick_machine("cpu", "float32", "off")
 
@@ -53,24 +53,12 @@ def test_a_run_learns_and_leaves_all_its_files(config, capsys):
     assert [labels[i] for i in answers.argmax(1)] == ["bad", "good"]
 
 
-def stop_after(monkeypatch, step):
-    """Interrupt the run as Ctrl-C would, while it is at work on the step after `step`."""
-    original = Buckets.batch
-
-    def batch(self, at):
-        if at == step:
-            signal.raise_signal(signal.SIGINT)
-        return original(self, at)
-
-    monkeypatch.setattr(Buckets, "batch", batch)
-
-
 @pytest.mark.parametrize("step", [13, 20])
 def test_an_interrupted_run_goes_on_bit_for_bit(config, tmp_path, monkeypatch, capsys, step):
     whole = dataclasses.replace(config, out=tmp_path / "whole", accumulate=2)
     finetune(whole)
     with monkeypatch.context() as patch:
-        stop_after(patch, step)
+        stop_after(patch, Buckets, step)
         assert finetune(dataclasses.replace(config, accumulate=2)) is None
     assert "--resume" in capsys.readouterr().out
     finetune(dataclasses.replace(config, accumulate=2, resume=True))
@@ -84,7 +72,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(config, tmp_path, monkeypatch, c
 
 def test_resuming_with_other_settings_data_or_model_is_refused(config, base, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        stop_after(patch, 5)
+        stop_after(patch, Buckets, 5)
         finetune(config)
     with pytest.raises(UserError, match=r"dropout was 0\.1 and is now 0\.2"):
         finetune(dataclasses.replace(config, resume=True, dropout=0.2))
@@ -98,7 +86,7 @@ def test_resuming_with_other_settings_data_or_model_is_refused(config, base, tmp
 
 def test_a_run_begun_before_a_setting_existed_goes_on_with_its_default(config, monkeypatch):
     with monkeypatch.context() as patch:
-        stop_after(patch, 5)
+        stop_after(patch, Buckets, 5)
         finetune(config)
     state = load_resume(config.out / "resume.pt")
     before = json.loads(state["config"])

@@ -4,7 +4,6 @@ import copy
 import dataclasses
 import json
 import math
-import signal
 import sys
 
 import pytest
@@ -27,7 +26,7 @@ from gpt.running import plots
 from gpt.running.command_line import run_main
 from gpt.running.run_folder import read_metrics
 from gpt.running.train_config import TrainConfig
-from tests.helpers import masked_model, small_training
+from tests.helpers import masked_model, small_training, stop_after
 from train import train
 
 MASK, PADDING = 300, 301
@@ -185,18 +184,6 @@ def test_a_classifier_on_a_masked_body_survives_and_names_its_padding(masked, to
 # Training
 
 
-def stop_after(monkeypatch, step):
-    """Interrupt the run as Ctrl-C would, while it is at work on the step after `step`."""
-    original = Dataset.batch
-
-    def batch(self, at):
-        if at == step:
-            signal.raise_signal(signal.SIGINT)
-        return original(self, at)
-
-    monkeypatch.setattr(Dataset, "batch", batch)
-
-
 def test_a_masked_net_learns_more_than_how_often_tokens_come(config, tmp_path, capsys):
     """A gap in "two three four" is told by its neighbours; by how often tokens come, the loss is their entropy."""
     words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
@@ -234,7 +221,7 @@ def test_a_run_interrupted_and_resumed_ends_with_the_bits_of_an_uninterrupted_on
     train(config)
     stopped = dataclasses.replace(config, out=tmp_path / "stopped")
     with monkeypatch.context() as patch:
-        stop_after(patch, 10)
+        stop_after(patch, Dataset, 10)
         train(stopped)
     with pytest.raises(UserError, match="objective was masked and is now causal"):
         train(dataclasses.replace(stopped, objective="causal", resume=True))

@@ -24,7 +24,7 @@ from gpt.running.device import pick_machine
 from gpt.running.processes import Processes
 from gpt.running.run_folder import read_metrics
 from gpt.running.validation import validation_loss
-from tests.helpers import ROOT, small_training
+from tests.helpers import ROOT, small_training, stop_after
 from train import train
 
 
@@ -39,18 +39,6 @@ def weights(folder):
 
 def same(one, two):
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
-
-
-def stop_after(monkeypatch, step):
-    """Interrupt the run as Ctrl-C would, while it is at work on the step after `step`."""
-    original = Dataset.batch
-
-    def batch(self, at):
-        if at == step:
-            signal.raise_signal(signal.SIGINT)
-        return original(self, at)
-
-    monkeypatch.setattr(Dataset, "batch", batch)
 
 
 def test_a_run_learns_and_leaves_all_its_files(config):
@@ -95,7 +83,7 @@ def test_a_run_interrupted_and_resumed_ends_with_the_bits_of_an_uninterrupted_on
     train(config)
     stopped = dataclasses.replace(config, out=tmp_path / "stopped")
     with monkeypatch.context() as patch:
-        stop_after(patch, 10)
+        stop_after(patch, Dataset, 10)
         train(stopped)
     assert torch.load(stopped.out / "resume.pt", weights_only=True)["step"] == 11
     train(dataclasses.replace(stopped, resume=True))
@@ -110,21 +98,21 @@ def test_a_run_interrupted_and_resumed_ends_with_the_bits_of_an_uninterrupted_on
 def test_a_resumed_run_can_be_stopped_before_its_first_evaluation(config, monkeypatch, capsys):
     for step in (2, 4):
         with monkeypatch.context() as patch:
-            stop_after(patch, step)
+            stop_after(patch, Dataset, step)
             train(dataclasses.replace(config, resume=step > 2))
     assert torch.load(config.out / "resume.pt", weights_only=True)["step"] == 5
     assert capsys.readouterr().out.count("--resume") == 2
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_can_be_sampled_from(config, monkeypatch, capsys):
-    stop_after(monkeypatch, 3)
+    stop_after(monkeypatch, Dataset, 3)
     train(config)
     assert "--resume" in capsys.readouterr().out
     assert load_model(config.out)
 
 
 def test_metrics_of_steps_that_are_done_again_are_dropped(config, monkeypatch):
-    stop_after(monkeypatch, 10)
+    stop_after(monkeypatch, Dataset, 10)
     train(config)
     with (config.out / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"step": 15, "train_loss": 1.0}\n{"step": 2')  # as a run that was killed later leaves it
@@ -167,7 +155,7 @@ def test_the_best_model_is_kept_when_later_ones_are_worse(config, monkeypatch):
     "change", [{"max_steps": 30}, {"learning_rate": 1e-3}, {"seed": 5}, {"model": GPTConfig(32, 32, 2, 2, 32)}]
 )
 def test_resuming_with_other_settings_is_refused(config, monkeypatch, change):
-    stop_after(monkeypatch, 3)
+    stop_after(monkeypatch, Dataset, 3)
     train(config)
     before = (config.out / "resume.pt").read_bytes()
     with pytest.raises(UserError, match=next(iter(change))):

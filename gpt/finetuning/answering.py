@@ -77,9 +77,7 @@ class AnswerTask(Task):
         texts, config = [self.tokens[split][i] for i in part], net.config
         padded = pad_to_grid(texts, config.vocab_size - 1, config.context_length)
         tokens, lengths = (x.to(machine.device) for x in padded)  # (part, T), (part,)
-        targets = torch.full(tokens.shape, IGNORED)
-        for row, i in enumerate(part):
-            targets[row, : len(self.targets[split][i])] = torch.tensor(self.targets[split][i])
+        targets, _ = pad_to_grid([self.targets[split][i] for i in part], IGNORED, config.context_length)
         targets = targets.to(machine.device)
         is_answer = targets != IGNORED
         states = net.transformer(tokens)  # (part, T, C)
@@ -136,7 +134,4 @@ class AnswerTask(Task):
         from gpt.finetuning.report_plots import plot_scores
 
         names = [name for name in report["test"] if name != "exact_95"]
-        rows = {"the GPT": report["test"]} | report["baselines"]
-        plot_scores(
-            {who: {name: scores[name] for name in names} for who, scores in rows.items()}, folder / "scores.png"
-        )
+        plot_scores({"the GPT": report["test"]} | report["baselines"], names, folder / "scores.png")

@@ -67,8 +67,6 @@ class PredictConfig:
 
 def read_texts(config: PredictConfig) -> list[str]:
     """The texts to label. Raises UserError if there are none, or if --text or a table contains an empty one."""
-    if bool(config.text) == (config.file is not None):
-        raise UserError("give the texts with --text, or a file of them with --file")
     if config.file is None:
         texts = [text.strip() for text in config.text]
     elif holds_rows(config.file):

@@ -87,9 +87,8 @@ def plot_label_curve(rows: list[dict], score: str, path: Path) -> None:
     plt.close(figure)
 
 
-def plot_scores(rows: dict[str, dict[str, float]], path: Path) -> None:
-    """A group of bars for each row, such as the GPT and each baseline; a bar for each measure, from 0 to 1."""
-    names = list(next(iter(rows.values())))
+def plot_scores(rows: dict[str, dict[str, float]], names: list[str], path: Path) -> None:
+    """A group of bars for each row, such as the GPT and each baseline; a bar for each named measure, from 0 to 1."""
     width = 0.8 / len(names)
     figure, axes = plt.subplots(figsize=(max(6, 1.1 * len(rows) * max(1.5, len(names) / 2)), 4), dpi=150,
                                 layout="constrained")  # fmt: skip

@@ -7,6 +7,7 @@ import copy
 import json
 import os
 from pathlib import Path
+from typing import TypeVar
 
 import safetensors.torch
 import torch
@@ -24,6 +25,7 @@ from gpt.model import GPT
 from gpt.tokenizer import Tokenizer
 
 Net = GPT | GPTClassifier | GPTTagger
+Labelling = TypeVar("Labelling", GPTClassifier, GPTTagger)
 PREFIX = {"learned": "GPT2", "rotary": "GPTNeoX"}  # of the names of `transformers`' classes
 KINDS = {"labels": "ForSequenceClassification", "tags": "ForTokenClassification"}  # and their ends
 ANSWERING = {"finetuning_task": "answer"}  # marks a language model that answers prompts, in config.json
@@ -111,22 +113,25 @@ def load_classifier(folder: Path | str, device: torch.device | str = "cpu") -> G
 
     Raises UserError if it is not a model folder, holds a model without a label head, or is damaged.
     """
-    config, weights = read_model_folder(folder)
-    del weights["lm_head.weight"]
-    if "score.weight" not in weights:
-        raise UserError(f"{folder} holds a language model, not a classifier: fine-tune it first with finetune.py")
-    model = GPTClassifier(config, read_labels(folder, len(weights["score.weight"])))
-    load_weights(model, weights, folder)
-    return model.to(device).eval()
+    missing = f"{folder} holds a language model, not a classifier: fine-tune it first with finetune.py"
+    return load_labelling_model(GPTClassifier, "score.weight", missing, folder, device)
 
 
 def load_tagger(folder: Path | str, device: torch.device | str = "cpu") -> GPTTagger:
     """The same for a tagger."""
+    missing = f"{folder} holds no tagger: fine-tune one with finetune.py --task tags"
+    return load_labelling_model(GPTTagger, "classifier.weight", missing, folder, device)
+
+
+def load_labelling_model(
+    net: type[Labelling], head: str, missing: str, folder: Path | str, device: torch.device | str
+) -> Labelling:
+    """What both have in common. head: the weights with a row for each label; missing: what to say without them."""
     config, weights = read_model_folder(folder)
     del weights["lm_head.weight"]
-    if "classifier.weight" not in weights:
-        raise UserError(f"{folder} holds no tagger: fine-tune one with finetune.py --task tags")
-    model = GPTTagger(config, read_labels(folder, len(weights["classifier.weight"])))
+    if head not in weights:
+        raise UserError(missing)
+    model = net(config, read_labels(folder, len(weights[head])))
     load_weights(model, weights, folder)
     return model.to(device).eval()
 

@@ -69,9 +69,7 @@ class TagTask(Task):
         it does not matter how a batch is cut into parts."""
         texts, config = [self.tokens[split][i] for i in part], net.config
         tokens, _ = pad_to_grid(texts, config.vocab_size - 1, config.context_length)  # (part, T)
-        targets = torch.full(tokens.shape, IGNORED)
-        for row, i in enumerate(part):
-            targets[row, : len(self.targets[split][i])] = torch.tensor(self.targets[split][i])
+        targets, _ = pad_to_grid([self.targets[split][i] for i in part], IGNORED, config.context_length)
         return loss_on_tags(net(tokens.to(machine.device)), targets.to(machine.device))
 
     def validate(self, net: GPTTagger, machine: Machine) -> tuple[float, float]:
@@ -97,10 +95,7 @@ class TagTask(Task):
         from gpt.finetuning.report_plots import plot_scores
 
         rows = {"all": report["test"]} | report["test"]["labels"] | report["baselines"]
-        names = ("precision", "recall", "f1")
-        plot_scores(
-            {who: {name: scores[name] for name in names} for who, scores in rows.items()}, folder / "scores.png"
-        )
+        plot_scores(rows, ["precision", "recall", "f1"], folder / "scores.png")
 
     def describe_measures(self, report: dict) -> str:
         return describe_tags(report)
