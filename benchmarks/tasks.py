@@ -48,12 +48,14 @@ KINDS = {
         "answer", BILINGUAL, "en", 20_000, ANSWER | {"min_steps": 1100, "epochs": 0.5, "evaluations": 4}
     ),
     "translation": Setting("answer", BILINGUAL, "both", 30_000, ANSWER | {"min_steps": 3000, "epochs": 2}),
-    "control": Setting("answer", TINY, "en", 10_000, ANSWER | {"min_steps": 1000, "epochs": 1}),
-    "inference": Setting("classification", BILINGUAL, "en", 30_000, ANSWER | {"optimizer": "muon", "min_steps": 3000}),
+    "control": Setting("answer", BILINGUAL, "en", 10_000, ANSWER | {"min_steps": 1000, "epochs": 1}),
+    "inference": Setting(
+        "answer", BILINGUAL, "en", 30_000, ANSWER | {"min_steps": 2000, "epochs": 0.5, "evaluations": 5}
+    ),
     "topics": Setting("classification", TINY, "en", 10_000, {}),
     "stars": Setting("classification", TINY, "en", 10_000, {}),
 }
-MEASURES = ("events", "facts", "obeys", "exact", "f1", "accuracy", "r2")  # the first that a report has is the main one
+MEASURES = ("events", "facts", "obeys", "label", "exact", "f1", "accuracy", "r2")  # the first that a report has is the main one
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def main() -> None:
 
 def run(config: TasksConfig, kind: str, seed: int) -> dict[str, Any]:
     """Fine-tune for one kind with one seed, or read the report of a finished run."""
-    setting, data, out = KINDS[kind], config.data / kind, config.out / f"{kind}-{seed}"
+    setting, out = KINDS[kind], config.out / f"{kind}-{seed}"
+    data = config.data / f"{kind}-{setting.count}"
     if (out / "scores.png").is_file() or (out / "confusion.png").is_file():  # a run's last file
         return json.loads((out / "report.json").read_text(encoding="utf-8"))
     if not (data / "train.jsonl").is_file():

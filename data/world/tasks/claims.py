@@ -10,6 +10,11 @@ next story that allows them is taken, so a claim alone says nothing. An unknown 
 plot, of which other claims follow or contradict, so a story alone says little. A word that is not the truth is one that
 the story has elsewhere, half of the time that it has one. A claim that is unknown only because it is about the friend
 instead of the hero may say what is true of the hero.
+
+Each row can be learned in two ways. As a label for a text, a model must compare the claim with the story in one go. As an
+answer, it first writes what the story says, in the claim's words, and then the label: a chain of thought (Wei et al. 2022,
+"Chain-of-Thought Prompting Elicits Reasoning in Large Language Models"; explanations for inference are due to Camburu
+et al. 2018, "e-SNLI").
 """
 
 from collections.abc import Iterator
@@ -25,6 +30,7 @@ from data.world.tasks.waiting import Waiting
 from data.world.things import lasts
 
 LABELS = ("follows", "contradicts", "unknown")
+SILENT = {"en": "The story does not say.", "zh": "故事里没说。"}
 
 
 class Kind(NamedTuple):
@@ -76,14 +82,20 @@ SPOKEN = {language: with_forms(language, forms) for language, forms in FORMS.ite
 
 
 def inference_rows(split: str, seed: int, language: str) -> Iterator[dict]:
-    """Endless rows {"text": story, line break, claim; "label": "follows", "contradicts" or "unknown"}."""
+    """Endless rows {"text": story, line break, claim; "label": "follows", "contradicts" or "unknown"; "prompt": the text;
+    "answer": what the story says about it, and the label}."""
     stories = Waiting(told_for(split, seed, language))
     draw = Draw(f"{seed} claims {split}")
     for kind, label in in_turn(draw, [(kind, label) for kind in KINDS for label in LABELS]):
         told = stories.next_that(lambda told, kind=KINDS[kind], label=label: allows(told, kind, label))
         claim = make_claim(told, KINDS[kind], label, draw)
-        form = draw.choose(SPOKEN[language].forms[kind])
-        yield {"text": f"{told.text}\n{SPOKEN[language].tell(None, form, claim, None)}", "label": label}
+        spoken, form = SPOKEN[language], draw.choose(SPOKEN[language].forms[kind])
+        text = f"{told.text}\n{spoken.tell(None, form, claim, None)}"
+        reason = SILENT[language]
+        if label != "unknown":
+            truth = with_receiver(told, truth_of(told, KINDS[kind]) | {"noun": claim["noun"]})
+            reason = spoken.tell(None, form, truth, None)
+        yield {"text": text, "label": label, "prompt": text, "answer": f"{reason} {label}"}
 
 
 def truth_of(told: Told, kind: Kind) -> dict[str, str]:
@@ -122,7 +134,13 @@ def make_claim(told: Told, kind: Kind, label: str, draw: Draw) -> dict[str, str]
         claim[kind.word] = other_word(told, kind.word, truth[kind.word], draw)
     elif label == "contradicts":
         claim["who"] = both[both.index(truth["who"]) - 1]
-    return claim | {"to": both[both.index(claim["who"]) - 1]}  # only a claim about giving says it
+    return with_receiver(told, claim)
+
+
+def with_receiver(told: Told, facts: dict[str, str]) -> dict[str, str]:
+    """The facts, and who got something if facts["who"] gave it; only a claim about giving says it."""
+    both = [told.world.roles[role] for role in ("hero", "friend") if role in told.world.roles]
+    return facts | {"to": both[both.index(facts["who"]) - 1]}
 
 
 def other_word(told: Told, argument: str, truth: str | None, draw: Draw) -> str:

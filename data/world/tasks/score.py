@@ -28,7 +28,7 @@ def world_score(folder: Path) -> Score | None:
         known = False
     if not known:
         raise UserError(f"{file} names no kind of task: make the folder again with python -m data.world tasks")
-    return {"translation": translation_score, "summary": summary_score, "control": control_score}.get(kind)
+    return SCORES.get(kind)
 
 
 def translation_score(prompts: list[str], truths: list[str], written: list[str]) -> dict[str, float]:
@@ -51,6 +51,11 @@ def control_score(prompts: list[str], truths: list[str], written: list[str]) -> 
     }
 
 
+def inference_score(prompts: list[str], truths: list[str], written: list[str]) -> dict[str, float]:
+    """ "label": the right last word, whatever is said before it."""
+    return {"label": share_of([w.split()[-1:] == t.split()[-1:] for w, t in zip(written, truths, strict=True)])}
+
+
 def judge_like(texts: list[str], truths: list[str]) -> list[Verdict]:
     """The verdict on each text, read in the language of its truth."""
     return [judge(text.strip(), language_of(truth)) for text, truth in zip(texts, truths, strict=True)]
@@ -58,3 +63,11 @@ def judge_like(texts: list[str], truths: list[str]) -> list[Verdict]:
 
 def share_of(true: list[bool]) -> float:
     return sum(true) / max(1, len(true))
+
+
+SCORES: dict[str, Score] = {
+    "translation": translation_score,
+    "summary": summary_score,
+    "control": control_score,
+    "inference": inference_score,
+}
