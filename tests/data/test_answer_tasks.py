@@ -265,7 +265,7 @@ def test_the_score_is_chosen_by_the_kind_in_the_folder(tmp_path):
     for kind in KINDS:
         (tmp_path / "world.json").write_text(json.dumps({"kind": kind}), encoding="utf-8")
         scores[kind] = world_score(tmp_path)
-    assert {kind for kind, score in scores.items() if score} == {"translation", "summary", "control"}
+    assert {kind for kind, score in scores.items() if score} == {"translation", "summary", "control", "inference"}
     assert scores["control"] is control_score and scores["translation"] is translation_score
 
 

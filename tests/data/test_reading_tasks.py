@@ -384,3 +384,13 @@ def test_no_pair_of_words_in_a_twin_holds_the_topic_and_what_differs(language):
 
     for (form, _), (twin, _) in zip(*[iter(ratings.TWINS[language])] * 2, strict=True):
         assert pairs_with_topic(form) == pairs_with_topic(twin)
+
+
+@BOTH
+def test_an_answer_says_what_the_story_says_in_the_words_of_the_claim_and_then_the_label(language):
+    for row in rows("claims", language):
+        claim = row["prompt"].partition("\n")[2]
+        reason, label = row["answer"].rsplit(" ", 1)
+        assert row["prompt"] == row["text"] and label == row["label"]
+        assert (reason == claim) == (label == "follows")
+        assert (reason == claims.SILENT[language]) == (label == "unknown")

@@ -11,10 +11,10 @@ plot, of which other claims follow or contradict, so a story alone says little. 
 the story has elsewhere, half of the time that it has one. A claim that is unknown only because it is about the friend
 instead of the hero may say what is true of the hero.
 
-Each row can be learned in two ways. As a label for a text, a model must compare the claim with the story in one go. As an
-answer, it first writes what the story says, in the claim's words, and then the label: a chain of thought (Wei et al. 2022,
-"Chain-of-Thought Prompting Elicits Reasoning in Large Language Models"; explanations for inference are due to Camburu
-et al. 2018, "e-SNLI").
+Each row can be learned in two ways. As a label for a text, a model must compare the claim with the story in one go. As
+an answer, it first writes what the story says, in the claim's words, and then the label: a chain of thought (Wei et al.
+2022, "Chain-of-Thought Prompting Elicits Reasoning in Large Language Models"; for inference, Camburu et al. 2018,
+"e-SNLI").
 """
 
 from collections.abc import Iterator
@@ -82,8 +82,8 @@ SPOKEN = {language: with_forms(language, forms) for language, forms in FORMS.ite
 
 
 def inference_rows(split: str, seed: int, language: str) -> Iterator[dict]:
-    """Endless rows {"text": story, line break, claim; "label": "follows", "contradicts" or "unknown"; "prompt": the text;
-    "answer": what the story says about it, and the label}."""
+    """Endless rows {"text": story, line break, claim; "label": "follows", "contradicts" or "unknown"; "prompt": the
+    text; "answer": what the story says about the claim, and the label}."""
     stories = Waiting(told_for(split, seed, language))
     draw = Draw(f"{seed} claims {split}")
     for kind, label in in_turn(draw, [(kind, label) for kind in KINDS for label in LABELS]):

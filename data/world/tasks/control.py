@@ -1,14 +1,18 @@
 """control: one line says who a story is about, where it happens and how it ends; the answer is such a story.
 
-Many stories obey the same line, so an exact match would be unfair: the judge finds out what a story is about.
+Many stories obey the same line, so an exact match would be unfair: the judge finds out what a story is about. One pair
+in five of a hero and a place is asked for in the test alone, and each test line has such a pair: no story of training
+obeys it.
 """
 
 from collections.abc import Iterator
 
 from data.world.judge import Verdict
+from data.world.places import PLACES
 from data.world.tasks.speech import with_forms
-from data.world.tasks.told import told_for
+from data.world.tasks.told import HELD_OUT_PAIRS, NAME_NUMBER, told_for
 
+PLACE_NUMBER = {place: i for i, place in enumerate(PLACES)}
 # fmt: off
 LINES = {
     "en": with_forms("en", {
@@ -36,6 +40,9 @@ def control_rows(split: str, seed: int, language: str) -> Iterator[dict]:
     lines = LINES[language]
     for told in told_for(split, seed, language):
         (name,), (place,), (ending,) = controls_of(told.events)
+        held_out = (NAME_NUMBER[name] + PLACE_NUMBER[place]) % HELD_OUT_PAIRS == 0
+        if held_out != (split == "test"):
+            continue
         # such a form leaves no choice, so it needs no world and no chooser
         line = lines.tell(None, lines.forms[ending][0], {"name": name, "place": place}, None)
         yield {"prompt": line, "answer": told.text}
