@@ -11,8 +11,9 @@ import finetune
 from gpt.classifier import GPTClassifier
 from gpt.files.checkpoint import save_model
 from gpt.files.tokenizer_files import load_tokenizer
-from gpt.finetuning.finetune_config import LoraConfig
-from gpt.finetuning.saved import save_adapter, save_classifier
+from gpt.finetuning.adapters import save_adapter
+from gpt.finetuning.method_config import LoraConfig
+from gpt.finetuning.saved import save_classifier
 from gpt.lora import add_lora
 from gpt.running.command_line import run_main
 from tests.helpers import random_model
