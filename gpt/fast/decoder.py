@@ -18,6 +18,7 @@ head, V vocabulary.
 """
 
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -46,8 +47,9 @@ class Decoder:
         self.padding: Tensor | None = None  # (B,) empty slots at the start of each row; None when there are none
         transformer = model.transformer
         self.like = transformer.ln_f.weight  # a float weight, for the cache's type and device
-        self.prefixes = [getattr(block.attn, "prefix", None) for block in transformer.h]  # (2, nh, before, hs) each
-        self.before = 0 if self.prefixes[0] is None else self.prefixes[0].size(2)  # places of a prefix
+        attentions: list[Any] = [block.attn for block in transformer.h]
+        self.prefixes = [a.prefix for a in attentions if hasattr(a, "prefix")]  # each (2, nh, before, hs)
+        self.before = self.prefixes[0].size(2) if self.prefixes else 0  # places of a prefix
         self.embed, self.final_norm = transformer.wte.forward, direct_norm(transformer.ln_f)
         self.head = few_rows_linear(model.lm_head)
         if self.config.position == "learned":
@@ -81,9 +83,8 @@ class Decoder:
         shape = (B, self.config.n_head, self.before + self.capacity, self.config.head_size)
         self.keys = [self.like.new_empty(shape) for _ in self.blocks]
         self.values = [self.like.new_empty(shape) for _ in self.blocks]
-        if self.before:
-            for keys, values, prefix in zip(self.keys, self.values, self.prefixes, strict=True):
-                keys[:, :, : self.before], values[:, :, : self.before] = prefix
+        for keys, values, prefix in zip(self.keys, self.values, self.prefixes, strict=False):  # in all blocks, or none
+            keys[:, :, : self.before], values[:, :, : self.before] = prefix
         slots = torch.arange(self.capacity, device=self.like.device)
         earlier = slots[:T] <= slots[:T, None]  # (T, T)
         if not any(padding):

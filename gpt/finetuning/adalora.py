@@ -1,11 +1,10 @@
 """AdaLoRA: LoRA that moves its ranks to where they matter ("Adaptive Budget Allocation for Parameter-Efficient
-Fine-Tuning", Zhang et al. 2023; equations by its numbers).
+Fine-Tuning", Zhang et al. 2023, section 3).
 
-A matrix W (out × in) stays as it is; beside it P Λ Q is learned (3), with P (out × rank), Λ diagonal and Q (rank × in):
-the shape of a singular value decomposition, which a penalty keeps P and Q near to (4). A triplet is a column of P, its
-λ and its row of Q. Λ starts at zero, so training starts at exactly the pretrained function. All matrices share a budget
-of triplets, which shrinks over training: after each step only the most important triplets of all keep their λ, and the
-others' becomes 0 (in the paper, after every few steps).
+A matrix W (out × in) stays as it is; beside it P Λ Q is learned, with P (out × rank), Λ diagonal and Q (rank × in): the
+shape of a singular value decomposition, which a penalty keeps P and Q near to. A triplet is a column of P, its λ and
+its row of Q. Λ starts at zero, so training starts at exactly the pretrained function. All matrices share a budget of
+triplets, which shrinks: after each step (in the paper, every few) only the most important ones of all keep their λ.
 """
 
 import copy
@@ -38,17 +37,8 @@ class SVDLinear(LoraLinear):
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(x) + (x @ self.lora_a.T * self.lora_e) @ self.lora_b.T * self.scale  # (B, T, out)
 
-    def measure(self, scale: float) -> None:
-        """Follow |w ∂L/∂w| of each number by (9), and by (10) how uncertain that is. scale: of the gradients."""
-        for name in FACTORS:
-            weight = getattr(self, name)
-            change = (weight * weight.grad / scale).abs().nan_to_num(0, 0)  # float16 may overflow
-            mean, spread = self.get_buffer(f"{name}_sensitivity"), self.get_buffer(f"{name}_uncertainty")
-            mean.lerp_(change, 1 - BETA)
-            spread.lerp_((change - mean).abs(), 1 - BETA)
-
     def importance(self) -> Tensor:
-        """(rank,): of each triplet, by (7) and (11)."""
+        """(rank,): of each triplet. Of a number, it is its sensitivity times its uncertainty."""
         q, p, e = (self.get_buffer(f"{n}_sensitivity") * self.get_buffer(f"{n}_uncertainty") for n in FACTORS)
         return e + p.mean(0) + q.mean(1)
 
@@ -59,7 +49,7 @@ def add_adalora(body: Transformer, rank: int, alpha: float, targets: tuple[str, 
     for part in body.modules():
         if isinstance(part, LoraLinear):
             part.__class__ = SVDLinear
-            part.begin()
+            part.begin()  # type: ignore[operator]
 
 
 def adapted_layers(model: nn.Module) -> list[SVDLinear]:
@@ -67,24 +57,27 @@ def adapted_layers(model: nn.Module) -> list[SVDLinear]:
 
 
 def distance_from_orthogonal(model: nn.Module) -> Tensor:
-    """‖PᵀP - I‖² + ‖QQᵀ - I‖² over all matrices (4)."""
-    grams = [gram for layer in adapted_layers(model)
-             for gram in (layer.lora_b.T @ layer.lora_b, layer.lora_a @ layer.lora_a.T)]  # fmt: skip
+    """‖PᵀP - I‖² + ‖QQᵀ - I‖² over all matrices."""
+    grams = [rows @ rows.T for layer in adapted_layers(model) for rows in (layer.lora_b.T, layer.lora_a)]
     return torch.stack([(gram - torch.eye(len(gram), device=gram.device)).square().sum() for gram in grams]).sum()
 
 
 def budget(step: int, max_steps: int, first: int, last: int) -> int:
-    """The number of triplets after `step` of max_steps steps: `first`, then less along a cubic, then `last` (12)."""
+    """The number of triplets after `step` of max_steps steps: `first`, then less along a cubic, then `last`."""
     past = (step - WARM_UP * max_steps) / ((SETTLED - WARM_UP) * max_steps)
     return last + round((first - last) * (1 - min(max(past, 0), 1)) ** 3)
 
 
 @torch.no_grad()
 def measure_importance(model: nn.Module, step: int, max_steps: int, scale: float) -> None:
-    """Between the gradients of `step` and its update, until the budget has settled."""
-    if step < SETTLED * max_steps:
-        for layer in adapted_layers(model):
-            layer.measure(scale)
+    """Between the gradients of `step`, which are `scale` times too large, and its update: follow the sensitivity
+    |w ∂L/∂w| of each number, and how uncertain it is, until the budget has settled."""
+    for layer in adapted_layers(model) if step < SETTLED * max_steps else ():
+        for name in FACTORS:
+            weight, mean, spread = (getattr(layer, name + end) for end in ("", "_sensitivity", "_uncertainty"))
+            now = (weight * weight.grad / scale).abs().nan_to_num(0, 0)  # float16 may overflow
+            mean.lerp_(now, 1 - BETA)
+            spread.lerp_((now - mean).abs(), 1 - BETA)
 
 
 @torch.no_grad()
@@ -103,5 +96,5 @@ def to_lora(model: nn.Module) -> nn.Module:
     model = copy.deepcopy(model)
     for layer in adapted_layers(model):
         layer.lora_b = nn.Parameter(layer.lora_b * layer.lora_e)
-        layer.__class__ = LoraLinear
+        layer.__class__ = LoraLinear  # type: ignore[assignment]
     return model

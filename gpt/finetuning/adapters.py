@@ -24,7 +24,7 @@ from gpt.errors import UserError
 from gpt.files.atomic import sha256, write_text
 from gpt.files.checkpoint import load_model, write_safetensors
 from gpt.files.tokenizer_files import save_tokenizer_with_settings
-from gpt.finetuning.method_config import AdapterConfig, LoraConfig, Settings
+from gpt.finetuning.method_config import AdapterConfig, LoraConfig, PeftSettings, Settings
 from gpt.finetuning.methods import Net, adapt
 from gpt.finetuning.peft_layout import (
     TASKS,
@@ -54,7 +54,7 @@ def read_about(folder: Path) -> dict[str, Any] | None:
                 raise UserError(f"the adapter in {folder} is damaged: {error}") from None
             if name == "adapter_config.json":
                 kinds = {task: kind for kind, task in TASKS.items()}
-                about = {"kind": kinds.get(about.get("task_type")), "base": about.get("base_model_name_or_path")}
+                about = {"kind": kinds.get(str(about.get("task_type"))), "base": about.get("base_model_name_or_path")}
             return about
     return None
 
@@ -81,7 +81,7 @@ def save_adapter(model: Net, settings: Settings, base: Path, tokenizer: Tokenize
     if isinstance(settings, AdapterConfig):
         about |= dataclasses.asdict(settings)
     write_text(folder / "adapter.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
-    if about["method"] == "peft":
+    if isinstance(settings, PeftSettings):
         peft = config_to_peft(settings, kind, str(base), config, weights)
         write_text(folder / "adapter_config.json", json.dumps(peft, indent=2) + "\n")
         weights = weights_to_peft(settings, weights, config)

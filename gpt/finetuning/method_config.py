@@ -66,7 +66,8 @@ class PrefixConfig:
             raise UserError(f"prefix: length is {self.length}: it must be at least 1")
 
 
-Settings = LoraConfig | AdaloraConfig | AdapterConfig | PrefixConfig | None  # None: of --train bias, which has none
+PeftSettings = LoraConfig | AdaloraConfig | PrefixConfig  # of the methods that the library peft has, too
+Settings = PeftSettings | AdapterConfig | None  # None: of --train bias, which has none
 
 
 def check_matrices(name: str, rank: int, alpha: float, targets: tuple[str, ...]) -> None:

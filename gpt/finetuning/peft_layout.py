@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gpt.errors import UserError
 from gpt.files.huggingface import from_head_by_head, head_by_head, name_from_neox, neox_name
-from gpt.finetuning.method_config import AdaloraConfig, LoraConfig, PrefixConfig, Settings, Target
+from gpt.finetuning.method_config import AdaloraConfig, LoraConfig, PeftSettings, PrefixConfig, Target
 from gpt.model import GPTConfig
 
 TYPES = {LoraConfig: "LORA", AdaloraConfig: "ADALORA", PrefixConfig: "PREFIX_TUNING"}
@@ -27,7 +27,7 @@ KNOWN = {  # settings of peft that change what is computed, and the only values 
 }
 
 
-def config_to_peft(settings: Settings, kind: str, base: str, config: GPTConfig, weights: dict[str, Tensor]) -> dict:
+def config_to_peft(settings: PeftSettings, kind: str, base: str, config: GPTConfig, weights: dict[str, Tensor]) -> dict:
     """The content of adapter_config.json. config: of the pretrained model; weights: those trained, under our names."""
     rotary = config.position == "rotary"
     about: dict[str, Any] = {
@@ -51,7 +51,7 @@ def config_to_peft(settings: Settings, kind: str, base: str, config: GPTConfig, 
     return about | {"rank_pattern": {to_peft_part(name, config): of_matrix for name, of_matrix in kept.items()}}
 
 
-def settings_from_peft(about: dict, weights: dict[str, Tensor]) -> Settings:
+def settings_from_peft(about: dict, weights: dict[str, Tensor]) -> PeftSettings:
     """Our settings of what adapter_config.json describes. weights: of the adapter, under our names. Raises UserError
     for what is not supported, and KeyError, TypeError or ValueError for a damaged file."""
     kind, known = about["peft_type"], {} if about["peft_type"] == "ADALORA" else KNOWN
@@ -79,7 +79,7 @@ def to_peft_part(name: str, config: GPTConfig) -> str:
     return f"{name_to_peft(f'{matrix}.', config)}{PARTS[part]}"
 
 
-def weights_to_peft(settings: Settings, weights: dict[str, Tensor], config: GPTConfig) -> dict[str, Tensor]:
+def weights_to_peft(settings: PeftSettings, weights: dict[str, Tensor], config: GPTConfig) -> dict[str, Tensor]:
     """Trained weights under our names -> under peft's, in its shapes."""
     rotary, theirs = config.position == "rotary", {}
     if isinstance(settings, PrefixConfig):

@@ -8,8 +8,8 @@ of the text sees them:
 
 As in the library peft, the prefix takes the first n places of the context, and the text begins at place n: the first n
 learned positions are left out, rotary queries and keys of the text turn as from place n, and the learned keys do not
-turn, like those in a cache. They are trained directly (the paper makes them by an MLP, and throws it away afterwards),
-and begin near zero. As they take a share of the attention, this is not exactly the pretrained function.
+turn, like those in a cache. They are trained directly (the paper makes them by an MLP) and begin near zero. As they
+take a share of the attention, this is not exactly the pretrained function.
 """
 
 import dataclasses
@@ -27,12 +27,11 @@ from gpt.model import GPT, CausalSelfAttention, GPTConfig, attention_weights, ro
 def see_prefix(prefix: Tensor, k: Tensor, v: Tensor, visible: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Keys and values (B, nh, n + T, hs): the prefix (2, nh, n, hs), then those of the text (B, nh, T, hs). And where a
     token may look, (..., n + T): at the prefix, and where `visible` says, by default not ahead."""
-    B, _, T, _ = k.shape
-    keys, values = prefix.to(k.dtype)[:, None].expand(-1, B, -1, -1, -1)  # 2 × (B, nh, n, hs)
+    keys, values = prefix.to(k.dtype)[:, None].expand(-1, len(k), -1, -1, -1)  # 2 × (B, nh, n, hs)
     if visible is None:
-        visible = torch.ones(T, T, dtype=torch.bool, device=k.device).tril()
-    always = visible.new_ones(*visible.shape[:-1], prefix.size(2))
-    return torch.cat((keys, k), 2), torch.cat((values, v), 2), torch.cat((always, visible), -1)
+        visible = torch.ones(k.size(2), k.size(2), dtype=torch.bool, device=k.device).tril()
+    visible = nn.functional.pad(visible, (prefix.size(2), 0), value=True)
+    return torch.cat((keys, k), 2), torch.cat((values, v), 2), visible
 
 
 class PrefixAttention(CausalSelfAttention):
