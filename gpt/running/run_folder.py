@@ -114,8 +114,8 @@ def with_defaults(settings: Any, config: Any) -> dict:
     for name, value in filled.items():
         own = getattr(config, name, None)
         if dataclasses.is_dataclass(own):
-            filled[name] = with_defaults(value, own)
-    return filled
+            filled[name] = with_defaults(value if isinstance(value, dict) else {}, own)
+    return json.loads(json.dumps(filled, default=str))  # as config_to_json
 
 
 def tidy(folder: Path, step: int) -> None:
