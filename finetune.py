@@ -27,12 +27,14 @@ from gpt.fast.speed_up import Twins, describe_code, speed_up
 from gpt.files.atomic import sha256
 from gpt.files.checkpoint import load_model
 from gpt.files.tokenizer_files import load_tokenizer
+from gpt.finetuning.adalora import distance_from_orthogonal, keep_most_important, measure_importance
 from gpt.finetuning.batches import Buckets
 from gpt.finetuning.compare import compare_with_scratch, further_runs
 from gpt.finetuning.evaluate import evaluate
 from gpt.finetuning.finetune_config import FinetuneConfig, check_objective
+from gpt.finetuning.methods import Net
 from gpt.finetuning.predict import predict
-from gpt.finetuning.saved import Net
+from gpt.finetuning.prefix import context_after
 from gpt.finetuning.task import Task
 from gpt.finetuning.tasks import load_task
 from gpt.finetuning.trainable import build_finetuning_optimizers, choose_weights, count_weights
@@ -59,6 +61,8 @@ def finetune(config: FinetuneConfig) -> dict | None:
     tokenizer.add_bos_token = True  # every text begins in the same way, whatever the model was pretrained on
     check_objective(config, pretrained.config)
     T, score_of_world = pretrained.config.context_length, world_score(config.data)
+    if config.train == "prefix":
+        T = context_after(config.prefix.length, T)
     task = load_task(config, tokenizer, T, score_of_world)
     for count in config.label_counts:  # report a mistake in one of them now, not after the first run
         load_task(dataclasses.replace(config, labels=count), tokenizer, T)
@@ -98,7 +102,12 @@ def finetune(config: FinetuneConfig) -> dict | None:
             scaler.scale(objective * share).backward()
             loss += loss_of_part.item() * share
         loss = run.agree_on_loss(step, loss)
+        if config.train == "adalora":
+            scaler.scale(config.adalora.orthogonality * distance_from_orthogonal(net)).backward()
+            measure_importance(net, step, max_steps, scaler.get_scale())
         update(optimizers, scaler, net.parameters(), config.grad_clip, step)
+        if config.train == "adalora":
+            keep_most_important(net, step + 1, max_steps, config.adalora.rank)
         run.finish_step(step, loss)
 
         if run.evaluates_after(step):
@@ -137,6 +146,8 @@ def introduce_fine_tuning(
         if number:
             print(f"         {number:,} {split} texts are longer than the context and are truncated")
     print(f"plan     {max_steps:,} steps of {config.batch_size} texts\nmachine  {machine}")
+    if config.train in ("adapter", "prefix"):
+        print(f"saved    as an adapter, which needs {config.model}: a plain model has no place for what is added")
     print(f"code     {code}", flush=True)
 
 

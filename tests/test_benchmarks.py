@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import queue
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from benchmarks import objectives
+from benchmarks import adapting, objectives
 from benchmarks import train as speed
 from benchmarks.contenders import measure, start
 from benchmarks.roofline import matrix_rate, table
@@ -147,3 +148,61 @@ def test_the_sentence_about_both_objectives_follows_from_the_numbers():
         "neither is ahead in reviews, {labels:,} labels: test accuracy (60.0% against 60.0%, ranges overlap), "
         "entities: test F1 (60.0% against 60.0%, ranges overlap); masked cannot write stories."
     )
+
+
+class InThisProcess:
+    """Stands for a context of multiprocessing, without its seconds of starting."""
+
+    Queue = queue.Queue
+
+    def __init__(self, target=None, args=()):
+        self.target, self.args = target, args
+
+    Process = property(lambda self: InThisProcess)
+
+    def start(self):
+        self.target(*self.args)
+
+    def is_alive(self):
+        return False
+
+    def join(self):
+        pass
+
+
+def test_ways_to_adapt_are_compared_and_what_is_finished_is_not_done_again(base, reviews, tmp_path, monkeypatch):
+    monkeypatch.setattr(adapting.multiprocessing, "get_context", lambda _: InThisProcess())
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **_: path.touch())  # quicker
+    config = adapting.AdaptingConfig(("full", "prefix"), (3,), (20,), (1e-3,), base, reviews, tmp_path / "out")
+    settings = FinetuneConfig(min_steps=2, epochs=0.1, batch_size=8, evaluations=1, device="cpu", threads=1)
+    told = adapting.compare(config, settings)
+    results = json.loads((config.out / "results.json").read_text(encoding="utf-8"))["results"]
+    assert results.keys() == {"full", "prefix"} and told.count("\n") == 3
+    for method, of_method in results.items():
+        assert of_method.keys() == {"20", "0"}
+        for runs in of_method.values():
+            assert [run["settings"]["seed"] for run in runs] == [3]
+            assert all(0 <= run["accuracy"] <= 1 and run["seconds_per_step"] > 0 for run in runs)
+        assert (of_method["0"][0]["share"] == 1) == (method == "full")
+    assert results["prefix"]["0"][0]["bytes_on_disk"] < results["full"]["0"][0]["bytes_on_disk"]
+    assert (config.out / "adapting.png").is_file()
+
+    monkeypatch.setattr(adapting, "fine_tune_alone", None)
+    assert adapting.compare(config, settings) == told
+    with pytest.raises(UserError, match="other settings"):
+        adapting.compare(config, dataclasses.replace(settings, dropout=0.2))
+
+
+def test_the_rate_of_a_method_is_chosen_by_validation_and_not_by_the_test(tmp_path, base, monkeypatch):
+    def run(config):
+        rate = config.learning_rate
+        return {
+            "settings": {"learning_rate": rate}, "trained": 10, "share": 0.1, "seconds_per_step": 0.1, "peak_bytes": 1,
+            "bytes_on_disk": 1, "val_accuracy": {1e-3: 0.8, 1e-2: 0.7}[rate],
+            "accuracy": {1e-3: 0.5, 1e-2: 0.9}[rate],
+        }  # fmt: skip
+
+    monkeypatch.setattr(adapting, "run", run)
+    (tmp_path / "out").mkdir()
+    config = adapting.AdaptingConfig(("bias",), (0,), (), (1e-3, 1e-2), base, tmp_path, tmp_path / "out")
+    assert adapting.compare(config, FinetuneConfig()).endswith("| 0.001 | 50.0% |")

@@ -11,8 +11,10 @@ import finetune
 from gpt.classifier import GPTClassifier
 from gpt.files.checkpoint import save_model
 from gpt.files.tokenizer_files import load_tokenizer
-from gpt.finetuning.finetune_config import LoraConfig
-from gpt.finetuning.saved import save_adapter, save_classifier
+from gpt.finetuning.adapters import save_adapter
+from gpt.finetuning.method_config import LoraConfig, PrefixConfig
+from gpt.finetuning.methods import adapt
+from gpt.finetuning.saved import save_classifier
 from gpt.lora import add_lora
 from gpt.running.command_line import run_main
 from tests.helpers import random_model
@@ -39,6 +41,14 @@ def prepared(tmp_path_factory, corpus):
     about = json.loads((here / "adapter/adapter.json").read_text(encoding="utf-8"))
     about["base"] = "../other"
     (here / "adapter/adapter.json").write_text(json.dumps(about), encoding="utf-8")
+
+    tuned = GPTClassifier(base.config, ("a", "b"))
+    adapt(tuned, PrefixConfig(4))
+    for name in ("damaged_prefix", "lost"):
+        save_adapter(tuned, PrefixConfig(4), here / "model", tokenizer, here / name)
+    (here / "damaged_prefix/adapter_model.safetensors").write_bytes(b"half")
+    about = json.loads((here / "lost/adapter.json").read_text(encoding="utf-8"))
+    (here / "lost/adapter.json").write_text(json.dumps(about | {"base": "../gone"}), encoding="utf-8")
 
     files = {
         "good.csv": GOOD,
@@ -111,6 +121,19 @@ FINETUNE = [
     ("--data good.csv --train lora --lora.targets wte", "wte"),
     ("--data good.csv --train lora --lora.alpha inf", "alpha inf"),
     ("--data good.csv --train lora --lora.targets attn.c_attn attn.c_attn", "names a matrix twice"),
+    ("--data good.csv --train lora --lora.rank 65", "a rank of 65 is above the model's width of 64"),
+    ("--data good.csv --train adalora --adalora.first-rank 65", "a first rank of 65 is above the model's width of 64"),
+    ("--data good.csv --train adalora --adalora.rank 13", "the first rank 12 is below the rank 13"),
+    ("--data good.csv --train adalora --adalora.orthogonality -1", "orthogonality is -1.0"),
+    ("--data good.csv --train adapter --adapter.width 65", "a width of 65 is above the model's width of 64"),
+    ("--data good.csv --train adapter --adapter.width 0", "width is 0"),
+    (
+        "--data good.csv --train prefix --prefix.length 31",
+        "31 leaves no room for text in the context of 32",
+    ),
+    ("--data good.csv --train prefix --prefix.length 0", "length is 0"),
+    ("--data good.csv --train prefix --compare", "need --train full"),
+    ("--data good.csv --train prefix --from-scratch", "--from-scratch needs --train full"),
     ("--data twice.csv", "has 2 columns 'text'"),
     ("--data good.csv --out older --compare", "from_scratch already holds a run"),
     ("--data good.csv --keep-adapter", "needs --train lora"),
@@ -126,6 +149,8 @@ PREDICT = [
     ("--model model --text hi", "not a classifier: fine-tune it first"),
     ("--model nowhere --text hi", "nowhere is not a model folder"),
     ("--model adapter --text hi", "is for another model than the one in"),
+    ("--model damaged_prefix --text hi", "damaged"),
+    ("--model lost --text hi", "holds an adapter for the model"),
     ("--model ab abc --text hi", "only models for the same task can be averaged"),
     ("--model ab", "--text"),
     ("--text hi --model", "--model names no folder"),

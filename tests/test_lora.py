@@ -13,9 +13,10 @@ from gpt.errors import UserError
 from gpt.fast.speed_up import speed_up
 from gpt.files.checkpoint import save_model
 from gpt.files.tokenizer_files import load_tokenizer
-from gpt.finetuning.finetune_config import LoraConfig
+from gpt.finetuning.adapters import load_adapter, save_adapter, trained_weights
 from gpt.finetuning.labelling import classify
-from gpt.finetuning.saved import load_adapter, save_adapter, save_classifier
+from gpt.finetuning.method_config import LoraConfig
+from gpt.finetuning.saved import save_classifier
 from gpt.lora import LoraLinear, add_lora, merge_lora
 from tests.helpers import random_model
 from tests.test_classifier import CPU, LABELS, random_texts
@@ -121,7 +122,8 @@ def test_an_adapter_is_much_smaller_than_the_model(saved, corpus, tmp_path):
     model, _, adapter = saved
     save_classifier(merge_lora(model), load_tokenizer(corpus), tmp_path / "whole")
     sizes = [
-        (folder.stat().st_size) for folder in (adapter / "adapter.safetensors", tmp_path / "whole/model.safetensors")
+        (folder.stat().st_size)
+        for folder in (adapter / "adapter_model.safetensors", tmp_path / "whole/model.safetensors")
     ]
     assert sizes[0] < 0.2 * sizes[1]
 
@@ -153,20 +155,35 @@ def test_an_adapter_finds_its_model_from_any_folder_and_when_both_have_moved(sav
     assert torch.equal(classify(loaded, TEXTS, CPU), classify(model, TEXTS, CPU))
 
 
-def test_a_damaged_adapter_is_refused(saved):
+@pytest.mark.parametrize("name", ["adapter.json", "adapter_config.json", "adapter_model.safetensors"])
+def test_a_damaged_adapter_is_refused(saved, name):
     _, _, adapter = saved
-    learned = load_file(adapter / "adapter.safetensors")
-    about = (adapter / "adapter.json").read_text(encoding="utf-8")
-
-    for content in ("{", json.dumps({"base": "x"}), about.replace("attn.c_attn", "attn.nothing")):
-        (adapter / "adapter.json").write_text(content, encoding="utf-8")
+    for content in (b"", b"{", b"[]", b'{"base": 3}', (adapter / name).read_bytes()[:-9], b"\xff\xfe"):
+        (adapter / name).write_bytes(content)
         with pytest.raises(UserError, match="damaged"):
             load_adapter(adapter)
-    (adapter / "adapter.json").write_text(about, encoding="utf-8")
-    learned.pop("transformer.h.0.attn.c_attn.lora_b")
-    save_file(learned, adapter / "adapter.safetensors")
+
+
+def test_an_adapter_that_lacks_a_matrix_is_refused(saved):
+    _, _, adapter = saved
+    learned = load_file(adapter / "adapter_model.safetensors")
+    learned.pop(next(name for name in learned if "lora_B" in name))
+    save_file(learned, adapter / "adapter_model.safetensors")
     with pytest.raises(UserError, match="does not fit"):
         load_adapter(adapter)
+
+
+def test_an_adapter_of_an_earlier_version_still_loads(saved):
+    """It held adapter.json with LoRA's settings, and the weights under our names in adapter.safetensors."""
+    model, _, adapter = saved
+    about = json.loads((adapter / "adapter.json").read_text(encoding="utf-8"))
+    del about["method"], about["kind"]
+    about |= {"rank": EVERYWHERE.rank, "alpha": EVERYWHERE.alpha, "targets": EVERYWHERE.targets}
+    for path in adapter.glob("adapter*"):
+        path.unlink()
+    (adapter / "adapter.json").write_text(json.dumps(about), encoding="utf-8")
+    save_file(trained_weights(model), adapter / "adapter.safetensors")
+    assert torch.equal(classify(load_adapter(adapter), TEXTS, CPU), classify(model, TEXTS, CPU))
     (adapter / "adapter.safetensors").write_bytes(b"short")
     with pytest.raises(UserError, match="damaged"):
         load_adapter(adapter)

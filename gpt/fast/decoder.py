@@ -11,11 +11,14 @@ lengths share a batch by leaving the places in front of the shorter ones empty (
     row 0       A  B  C  D  E  F  ...    0
     row 1       .  .  .  .  A  B  ...    4: hidden from its queries, and its positions start at slot 4
 
+A prefix of learned keys and values (prefix-tuning) stands in the cache before slot 0, where every row sees it.
+
 Shapes at the ends of lines: B rows, T tokens of this call, S slots in use, C channels, nh heads, hs channels of a
 head, V vocabulary.
 """
 
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -44,13 +47,16 @@ class Decoder:
         self.padding: Tensor | None = None  # (B,) empty slots at the start of each row; None when there are none
         transformer = model.transformer
         self.like = transformer.ln_f.weight  # a float weight, for the cache's type and device
+        attentions: list[Any] = [block.attn for block in transformer.h]
+        self.prefixes = [a.prefix for a in attentions if hasattr(a, "prefix")]  # each (2, nh, before, hs)
+        self.before = self.prefixes[0].size(2) if self.prefixes else 0  # places of a prefix
         self.embed, self.final_norm = transformer.wte.forward, direct_norm(transformer.ln_f)
         self.head = few_rows_linear(model.lm_head)
         if self.config.position == "learned":
             self.positions = transformer.wpe.weight  # (context, C)
         else:
-            tables = rotary_tables(self.config.context_length, self.config.head_size)
-            self.cos, self.sin = (table.to(self.like.device) for table in tables)  # 2 × (context, hs)
+            tables = rotary_tables(self.before + self.config.context_length, self.config.head_size)
+            self.cos, self.sin = (table[self.before :].to(self.like.device) for table in tables)  # 2 × (context, hs)
         gelu = partial(F.gelu, approximate="none" if self.config.position == "rotary" else "tanh")
         self.blocks = [
             (
@@ -64,7 +70,7 @@ class Decoder:
             )
             for block in transformer.h
         ]
-        self.keys: list[Tensor] = []  # one (B, nh, capacity, hs) for each block
+        self.keys: list[Tensor] = []  # one (B, nh, before + capacity, hs) for each block
         self.values: list[Tensor] = []
 
     @torch.inference_mode()
@@ -74,16 +80,18 @@ class Decoder:
         self.length = 0
         padding = [T - len(text) for text in texts]
         tokens = torch.tensor([[0] * n + text for n, text in zip(padding, texts, strict=True)], device=self.like.device)
-        shape = (B, self.config.n_head, self.capacity, self.config.head_size)
+        shape = (B, self.config.n_head, self.before + self.capacity, self.config.head_size)
         self.keys = [self.like.new_empty(shape) for _ in self.blocks]
         self.values = [self.like.new_empty(shape) for _ in self.blocks]
+        for keys, values, prefix in zip(self.keys, self.values, self.prefixes, strict=False):  # in all blocks, or none
+            keys[:, :, : self.before], values[:, :, : self.before] = prefix
+        slots = torch.arange(self.capacity, device=self.like.device)
+        earlier = slots[:T] <= slots[:T, None]  # (T, T)
         if not any(padding):
             self.padding = None
-            return self.forward(tokens)
+            return self.forward(tokens, earlier if self.before else None)
         self.padding = torch.tensor(padding, device=self.like.device)
-        slots = torch.arange(self.capacity, device=self.like.device)
         self.visible = slots >= self.padding[:, None]  # (B, capacity)
-        earlier = slots[:T] <= slots[:T, None]  # (T, T)
         mask = self.visible[:, None, :T] & earlier  # (B, T, T)
         mask |= torch.eye(T, dtype=torch.bool, device=mask.device)  # an empty slot sees itself: no softmax of nothing
         return self.forward(tokens, mask[:, None])
@@ -104,10 +112,13 @@ class Decoder:
             self.padding, self.visible = self.padding[index], self.visible[index]
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Logits (B, V) after the last of `tokens` (B, T), which take the next T slots. The mask is true where a
-        query may look; without one, several tokens see their past and a single one sees everything."""
+        """Logits (B, V) after the last of `tokens` (B, T), which take the next T slots. The mask is true where a query
+        may look, beside a prefix; without one, several tokens see their past and a single one sees everything."""
         B, T = tokens.shape
         start, self.length = self.length, self.length + T
+        first, end = self.before + start, self.before + self.length  # of the new slots in the cache
+        if self.before and mask is not None:
+            mask = F.pad(mask, (self.before, 0), value=True)
         C, heads = self.config.n_embd, (B, T, 3, self.config.n_head, self.config.head_size)
         x = self.embed(tokens)  # (B, T, C)
         rotary = self.config.position == "rotary"
@@ -124,9 +135,9 @@ class Decoder:
             if rotary:
                 qk = qkv.narrow(0, 0, 2)  # (2, B, nh, T, hs)
                 q, k = torch.addcmul(qk * cos, qk.roll(q.size(-1) // 2, -1), sin).unbind(0)
-            keys.narrow(2, start, T).copy_(k)
-            values.narrow(2, start, T).copy_(v)
-            k, v = keys.narrow(2, 0, self.length), values.narrow(2, 0, self.length)  # 2 × (B, nh, S, hs)
+            keys.narrow(2, first, T).copy_(k)
+            values.narrow(2, first, T).copy_(v)
+            k, v = keys.narrow(2, 0, end), values.narrow(2, 0, end)  # 2 × (B, nh, S, hs)
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and T > 1)
             x = x + attn_proj(y.transpose(1, 2).reshape(B * T, C))
             x = x + mlp_proj(gelu(c_fc(ln_2(x))))

@@ -28,8 +28,9 @@ def speed_up(model: nn.Module, device: torch.device, dtype: torch.dtype) -> Twin
         attention = AddedMaskAttention
     layers = {LayerNorm: FusedLayerNorm, GELU: FusedGELU, Dropout: QuickDropout, CausalSelfAttention: attention}
     for part in model.modules():
-        if type(part) in layers:
-            part.__class__ = layers[type(part)]
+        twin = layers.get(type(part)) or getattr(part, "twins", {}).get(attention)  # of prefix-tuning: its own
+        if twin:
+            part.__class__ = twin
         if isinstance(part, FastAttention):
             part.prepare(config, device)
     muon = BFloat16Muon if bfloat16 else BatchedMuon  # float16 would overflow in Muon: it computes in float32 there

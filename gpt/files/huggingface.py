@@ -84,8 +84,11 @@ def config_to_hf(config: GPTConfig, end_of_text: int) -> dict:
 def load_config(folder: Path) -> GPTConfig:
     """Read a model folder's config.json. Raises UserError if it is missing, damaged, or not supported by this GPT."""
     path = folder / "config.json"
-    if (folder / "adapter.json").is_file() and not path.is_file():
-        raise UserError(f"{folder} holds an adapter, not a whole model: fine-tune again without --keep-adapter")
+    if any((folder / f"adapter{end}.json").is_file() for end in ("", "_config")) and not path.is_file():
+        raise UserError(
+            f"{folder} holds an adapter, not a whole model: give the model that it belongs to, or fine-tune again with "
+            "--train bias, lora or adalora and without --keep-adapter"
+        )
     if not path.is_file():
         raise UserError(f"{folder} is not a model folder: it holds no config.json (train.py writes one)")
     try:
@@ -146,15 +149,32 @@ def weights_to_hf(weights: dict[str, Tensor], config: GPTConfig) -> dict[str, Te
     weights = {name: weight for name, weight in weights.items() if name != "lm_head.weight"}  # tied to wte
     if config.position == "learned":
         return {name: transposed(name, weight).contiguous() for name, weight in weights.items()}
-    heads = (3, config.n_head, config.head_size)  # ours: all queries, all keys, all values; GPT-NeoX's: head by head
-    hf = {}
-    for name, weight in weights.items():
-        if ".c_attn." in name:
-            weight = weight.view(*heads, -1).transpose(0, 1).reshape(weight.shape)
-        for our_name, neox_name in NEOX_NAMES:
-            name = name.replace(our_name, neox_name)
-        hf[name] = weight.contiguous()
-    return hf
+    by_head = {name: head_by_head(w, config) if ".c_attn." in name else w for name, w in weights.items()}
+    return {neox_name(name): weight.contiguous() for name, weight in by_head.items()}
+
+
+def neox_name(name: str) -> str:
+    """GPT-NeoX's name of the weight that we call `name`."""
+    for ours, theirs in NEOX_NAMES:
+        name = name.replace(ours, theirs)
+    return name
+
+
+def name_from_neox(name: str) -> str:
+    """Inverse of neox_name."""
+    for ours, theirs in NEOX_NAMES:
+        name = name.replace(theirs, ours)
+    return name
+
+
+def head_by_head(weight: Tensor, config: GPTConfig) -> Tensor:
+    """Rows of c_attn (3 C, ...) in our order, all queries, all keys, all values -> in GPT-NeoX's, head by head."""
+    return weight.view(3, config.n_head, config.head_size, -1).transpose(0, 1).reshape(weight.shape)
+
+
+def from_head_by_head(weight: Tensor, config: GPTConfig) -> Tensor:
+    """Inverse of head_by_head."""
+    return weight.view(config.n_head, 3, config.head_size, -1).transpose(0, 1).reshape(weight.shape)
 
 
 def weights_from_hf(hf: dict[str, Tensor], config: GPTConfig) -> dict[str, Tensor]:
@@ -168,11 +188,8 @@ def weights_from_hf(hf: dict[str, Tensor], config: GPTConfig) -> dict[str, Tenso
                 name = f"transformer.{name}"
             weight = transposed(name, weight)
         else:
-            for our_name, neox_name in NEOX_NAMES:
-                name = name.replace(neox_name, our_name)
-            if ".c_attn." in name:
-                heads = (config.n_head, 3, config.head_size)
-                weight = weight.view(*heads, -1).transpose(0, 1).reshape(weight.shape)
+            name = name_from_neox(name)
+            weight = from_head_by_head(weight, config) if ".c_attn." in name else weight
         weights[name] = weight.contiguous()
     weights["lm_head.weight"] = weights["transformer.wte.weight"]
     return weights

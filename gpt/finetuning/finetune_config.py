@@ -1,15 +1,17 @@
 """The settings of finetune.py."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import tyro
 
 from gpt.errors import UserError
+from gpt.finetuning.method_config import AdaloraConfig, AdapterConfig, LoraConfig, PrefixConfig, Settings
 from gpt.model import GPTConfig
 
+TrainName = Literal["full", "head", "last-n", "bias", "lora", "adalora", "adapter", "prefix"]
 TaskName = Literal["classification", "regression", "answer", "tags"]
 DEFAULTS = {  # task -> the data of the toy world that is made on first use, and the run folder
     "classification": (Path("data/reviews"), Path("out/sentiment")),
@@ -18,25 +20,6 @@ DEFAULTS = {  # task -> the data of the toy world that is made on first use, and
     "tags": (Path("data/entities"), Path("out/entities")),
 }
 BY_TASK = Path()  # stands for the default of the task
-Target = Literal["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
-
-
-@dataclass(frozen=True)
-class LoraConfig:
-    rank: int = 8
-    """rank of the update that is added to each matrix"""
-    alpha: float = 16.0
-    """scale of the update: it is multiplied by alpha / rank"""
-    targets: Annotated[tuple[Target, ...], tyro.conf.arg(metavar="MATRIX ...")] = ("attn.c_attn", "mlp.c_fc")
-    """the matrices of each block that are adapted: attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj"""
-
-    def __post_init__(self) -> None:
-        if self.rank < 1 or not 0 < self.alpha < math.inf:
-            raise UserError(f"lora: rank {self.rank} and alpha {self.alpha} must be above 0")
-        if not self.targets or not set(self.targets) <= set(get_args(Target)):
-            raise UserError(f"lora: targets must be some of {', '.join(get_args(Target))}")
-        if len(set(self.targets)) < len(self.targets):
-            raise UserError(f"lora: targets names a matrix twice: {', '.join(self.targets)}")
 
 
 @dataclass(frozen=True)
@@ -56,14 +39,23 @@ class FinetuneConfig:
     """what is learned. classification: a label for each text (columns text, label). regression: the same with numbers
     for labels. answer: an answer to each prompt (columns prompt, answer, or JSONL with "turns" of user and assistant).
     tags: spans in each text (JSONL with text and "spans": [[start, end, "LABEL"], ...])"""
-    train: Literal["full", "head", "last-n", "lora"] = "full"
-    """which weights are trained: all, the head, the last blocks and the head, or LoRA matrices and the head"""
+    train: TrainName = "full"
+    """which weights are trained beside the head: all (full), none (head), the last blocks (last-n), the bias vectors
+    (bias), or new ones: thin matrices beside the old (lora, adalora), small layers between the old (adapter), keys and
+    values before each text (prefix). adapter and prefix save an adapter, as --keep-adapter does: a plain model has no
+    place for them"""
     last_n: int = 2
     """number of blocks that --train last-n trains"""
-    lora: LoraConfig = LoraConfig()
-    """the LoRA matrices of --train lora"""
+    lora: LoraConfig = field(default=LoraConfig())
+    """the thin matrices of --train lora"""
+    adalora: AdaloraConfig = field(default=AdaloraConfig())
+    """the thin matrices of --train adalora, whose ranks shrink where they matter least"""
+    adapter: AdapterConfig = field(default=AdapterConfig())
+    """the layers of --train adapter"""
+    prefix: PrefixConfig = field(default=PrefixConfig())
+    """the keys and values of --train prefix"""
     keep_adapter: bool = False
-    """with --train lora: save a small adapter that needs the pretrained model, not a whole model"""
+    """with --train bias, lora or adalora: save a small adapter that needs the pretrained model, not a whole model"""
     from_scratch: bool = False
     """start from random weights of the same shape, to measure the value of pretraining"""
     compare: bool = False
@@ -155,8 +147,8 @@ class FinetuneConfig:
             raise UserError("--from-scratch needs --train full, and excludes --compare, which includes such a run")
         if self.train != "full" and (self.compare or self.label_counts):
             raise UserError("--compare and --label-counts need --train full: random weights must all be trained")
-        if self.keep_adapter and self.train != "lora":
-            raise UserError("--keep-adapter needs --train lora")
+        if self.keep_adapter and self.train in ("full", "head", "last-n"):
+            raise UserError("--keep-adapter needs --train lora, adalora, bias, adapter or prefix")
         if self.task != "classification" and (self.class_weights or self.label_smoothing):
             raise UserError(f"--task {self.task} has no classes: leave out --class-weights and --label-smoothing")
         if self.task in ("answer", "tags") and self.word_dropout:
@@ -164,9 +156,20 @@ class FinetuneConfig:
         if self.task == "tags" and self.lm_loss:
             raise UserError("--task tags has no language-model loss: leave out --lm-loss")
         if self.task == "answer" and self.train == "head":
-            raise UserError("--task answer has no head of its own: use --train full, last-n or lora")
+            raise UserError("--task answer has no head of its own: use another --train, such as full or lora")
         if self.task in ("answer", "tags") and (self.compare or self.label_counts):
             raise UserError(f"--compare and --label-counts compare labels, which --task {self.task} does not have")
+
+    @property
+    def saves_adapter(self) -> bool:
+        """Whether a folder is written that needs the pretrained model."""
+        return self.keep_adapter or self.train in ("adapter", "prefix")
+
+    @property
+    def settings(self) -> Settings:
+        """Those of --train, for a method that has some."""
+        methods = {"lora": self.lora, "adalora": self.adalora, "adapter": self.adapter, "prefix": self.prefix}
+        return methods.get(self.train)
 
     @property
     def uses_muon(self) -> bool:

@@ -31,7 +31,7 @@ from gpt.finetuning.found import find_spans
 from gpt.finetuning.labelled import read_examples
 from gpt.finetuning.labelling import label_texts
 from gpt.finetuning.prompting import Prompting, choose_examples, read_label_words, score_labels
-from gpt.finetuning.saved import kind_of, load_fine_tuned, room_for_answer
+from gpt.finetuning.saved import holds_adapter, kind_of, load_fine_tuned, room_for_answer
 from gpt.finetuning.tagger import GPTTagger
 from gpt.finetuning.written import write_answers
 from gpt.model import GPT
@@ -115,7 +115,7 @@ def check_prompting(config: PredictConfig, kinds: dict[Path, str | None]) -> Non
     for folder, kind in kinds.items():
         if kind and config.label_words:
             raise UserError(f"{folder} was fine-tuned and needs no --label-words: leave them out")
-        if kind is None and not config.label_words and not (folder / "adapter.json").is_file():
+        if kind is None and not config.label_words and not holds_adapter(folder):
             load_model(folder)  # raises what is wrong with the folder, if it holds none
             raise UserError(
                 f"{folder} holds a language model, not a classifier: fine-tune it first with finetune.py, or ask it as "

@@ -9,7 +9,8 @@ from gpt.fast.speed_up import speed_up
 from gpt.files.atomic import write_text
 from gpt.finetuning import report_plots
 from gpt.finetuning.finetune_config import FinetuneConfig
-from gpt.finetuning.saved import Net, load_fine_tuned
+from gpt.finetuning.methods import Net
+from gpt.finetuning.saved import load_fine_tuned
 from gpt.finetuning.task import Task
 from gpt.finetuning.trainable import count_weights
 from gpt.running.device import Machine

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from gpt.finetuning.adapters import save_adapter
 from gpt.finetuning.finetune_config import FinetuneConfig
-from gpt.finetuning.saved import Net, save_adapter
-from gpt.lora import merge_lora
+from gpt.finetuning.methods import Net, merged
 from gpt.model import GPTConfig
 from gpt.running.device import Machine
 from gpt.tokenizer import Tokenizer
@@ -60,13 +60,13 @@ class Task(ABC):
         """(Loss, score) on the validation split."""
 
     def save(self, net: Any, folder: Path) -> None:
-        """Write the net's model folder, a Hugging Face one, or with --keep-adapter only what was trained. Raises
+        """Write the net's model folder, a Hugging Face one, or only what was trained (config.saves_adapter). Raises
         UserError if a file cannot be written."""
-        net = self.finished(net)
-        if self.config.keep_adapter:
-            save_adapter(net, self.config.lora, self.config.model, self.tokenizer, folder, self.room)
+        net, config = self.finished(net), self.config
+        if config.saves_adapter:
+            save_adapter(net, config.settings, config.model, self.tokenizer, folder, self.room)
         else:
-            self.save_model(merge_lora(net), folder)
+            self.save_model(merged(net), folder)
 
     def finished(self, net: Any) -> Any:
         """The net as a user needs it: a copy, where it differs from the net in training."""

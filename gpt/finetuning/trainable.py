@@ -9,25 +9,24 @@ from torch.optim import Optimizer
 from gpt.errors import UserError
 from gpt.fast.pytorch import Uncompiled
 from gpt.finetuning.finetune_config import FinetuneConfig
-from gpt.finetuning.saved import Net
-from gpt.lora import add_lora
+from gpt.finetuning.methods import Net, adapt
 from gpt.optim import AdamW, build_optimizers
 
 BETAS = (0.9, 0.98)
 
 
 def choose_weights(model: Net, config: FinetuneConfig) -> None:
-    """Freeze the weights that `config.train` does not train, and for "lora" add the LoRA matrices. The final norm and
-    the head are always trained.
+    """Freeze the weights that `config.train` does not train, and add what it adds. The final norm (of "bias", its bias)
+    and the head are always trained.
 
-    Raises UserError if config.last_n is larger than the number of blocks.
+    Raises UserError if config.last_n is larger than the number of blocks, or as adapt does.
     """
     body = model.transformer
-    if config.train == "lora":
-        add_lora(body, config.lora.rank, config.lora.alpha, config.lora.targets)
-    elif config.train != "full":
+    if config.train in ("head", "last-n"):
         body.requires_grad_(False)
         body.ln_f.requires_grad_(True)
+    elif config.train != "full":
+        adapt(model, config.settings)
     if config.train == "last-n":
         if config.last_n > len(body.h):
             raise UserError(f"--last-n is {config.last_n}, but the model has {len(body.h)} blocks")
@@ -74,7 +73,7 @@ def build_layerwise_optimizers(
             rate = config.learning_rate
         else:  # position embeddings
             rate = lowest
-        decay = config.weight_decay if weight.ndim >= 2 and ".wpe." not in name else 0.0
+        decay = config.weight_decay if weight.ndim == 2 and ".wpe." not in name else 0.0  # a prefix has 4 dimensions
         groups.setdefault((rate, decay), []).append(weight)
     settings = [
         {"params": ws, "lr": rate, "peak_lr": rate, "weight_decay": decay} for (rate, decay), ws in groups.items()

@@ -27,7 +27,8 @@ from gpt.optim import raise_broken
 ROOT = Path(__file__).parent.parent.parent
 MODEL_FILES = ("model.safetensors", "config.json", "tokenizer_config.json", "vocab.json", "merges.txt")
 RUN_FILES = ("resume.pt", "metrics.jsonl", "train_config.json", "loss.png")
-FINETUNE_FILES = ("adapter.safetensors", "adapter.json", "report.json")
+FINETUNE_FILES = ("adapter_model.safetensors", "adapter_config.json", "adapter.json", "report.json")
+FINETUNE_FILES += ("adapter.safetensors",)  # of earlier versions
 FINETUNE_FILES += ("curve.png", "confusion.png", "labels.png", "scores.png")
 # Settings that may differ when a run is resumed: they change where and how it is computed, not the result.
 MAY_DIFFER = {"out", "data", "device", "precision", "compile", "threads", "log_every", "resume", "overwrite"}
@@ -113,8 +114,8 @@ def with_defaults(settings: Any, config: Any) -> dict:
     for name, value in filled.items():
         own = getattr(config, name, None)
         if dataclasses.is_dataclass(own):
-            filled[name] = with_defaults(value, own)
-    return filled
+            filled[name] = with_defaults(value if isinstance(value, dict) else {}, own)
+    return json.loads(json.dumps(filled, default=str))  # as config_to_json
 
 
 def tidy(folder: Path, step: int) -> None:
