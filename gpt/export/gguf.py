@@ -28,7 +28,10 @@ CHAT = (
     "{% for message in messages %}{{ message.content | trim }}"
     "{{ '<|endoftext|>' if message.role == 'assistant' else '\\n' }}{% endfor %}"
 )
-OLLAMA_CHAT = '{{ range .Messages }}{{ .Content }}{{ if eq .Role "assistant" }}<|endoftext|>{{ else }}{{ "\\n" }}{{ end }}{{ end }}'
+OLLAMA_CHAT = (
+    "{{ range .Messages }}{{ .Content }}"
+    '{{ if eq .Role "assistant" }}<|endoftext|>{{ else }}{{ "\\n" }}{{ end }}{{ end }}'
+)
 OLLAMA_TEXT = "{{ .Prompt }}"
 
 

@@ -5,8 +5,8 @@
 PyTorch runs the plain code of gpt/model.py once with symbols in place of batch and length, and writes down what it
 computes. So the file takes a batch of any size, and texts of any length up to the context.
 
-Input `tokens` (B, T), int64; for a classifier also `lengths` (B,), the real tokens of each row. Output `logits`, float32:
-(B, T, V) of a language model, (B, labels) of a classifier, (B, T, tags) of a tagger.
+Input `tokens` (B, T), int64; for a classifier also `lengths` (B,), the real tokens of each row. Output `logits`,
+float32: (B, T, V) of a language model, (B, labels) of a classifier, (B, T, tags) of a tagger.
 """
 
 import logging
