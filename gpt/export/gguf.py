@@ -2,9 +2,9 @@
 
     python -m gpt.export.gguf --model out/tiny --out tiny.gguf
 
-llama.cpp computes both of our layouts, in its own code: "gpt2" and "gptneox". It has one GELU, the tanh one, from a
-table in float16, so its logits differ from ours in the third decimal place, more so for rotary positions, where ours is
-exact. The weights stay in float32; llama.cpp's `llama-quantize` makes smaller files.
+llama.cpp has code of its own for both of our layouts, "gpt2" and "gptneox". It computes GELU by the tanh formula in
+both, and keeps GELU and its cache in float16, so its logits differ a little from ours. The weights stay in float32
+here; llama.cpp's `llama-quantize` makes smaller files.
 """
 
 from dataclasses import dataclass
@@ -77,7 +77,9 @@ def write_gguf(model: "GPT", tokenizer: "Tokenizer", path: Path, answers: bool =
             writer.add_parallel_residual(False)
         add_tokenizer(writer, tokenizer, answers)
         for name, weight in model.state_dict().items():  # lm_head too: llama.cpp does not tie it everywhere
-            writer.add_tensor(names.get_name(name, (".weight", ".bias")), weight.numpy(force=True))
+            gguf_name = names.get_name(name, (".weight", ".bias"))
+            assert gguf_name is not None  # it knows all names of GPT-2's layout, which are ours
+            writer.add_tensor(gguf_name, weight.numpy(force=True))
         try:
             writer.write_header_to_file()
             writer.write_kv_data_to_file()
@@ -105,10 +107,10 @@ def add_tokenizer(writer, tokenizer: "Tokenizer", answers: bool) -> None:
         writer.add_chat_template(CHAT)
 
 
-def modelfile_text(gguf_name: str, context_length: int, answers: bool) -> str:
+def modelfile_text(file_name: str, context_length: int, answers: bool) -> str:
     """The Modelfile of a GGUF file in the same folder. Without num_ctx, ollama asks for more than the model can see."""
     template = OLLAMA_CHAT if answers else OLLAMA_TEXT
-    return f'FROM ./{gguf_name}\nTEMPLATE """{template}"""\nPARAMETER num_ctx {context_length}\n'
+    return f'FROM ./{file_name}\nTEMPLATE """{template}"""\nPARAMETER num_ctx {context_length}\n'
 
 
 def main() -> None:

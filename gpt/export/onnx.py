@@ -25,7 +25,7 @@ from gpt.running.command_line import parse_flags, run_main
 if TYPE_CHECKING:
     from gpt.finetuning.saved import Net
 
-LARGEST = 2_000_000_000  # bytes that fit into one ONNX file, which is a protocol buffer
+ONNX_LIMIT = 2_000_000_000  # bytes that fit into one ONNX file, which is a protocol buffer
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def write_onnx(model: "Net", path: Path) -> None:
     from gpt.classifier import GPTClassifier
 
     size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
-    if size > LARGEST:
+    if size > ONNX_LIMIT:
         raise UserError(f"the model has {size / 1e9:.1f} GB of weights, and an ONNX file holds 2: export a smaller one")
     batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=model.config.context_length)
     # The example's sizes are replaced by these symbols. They must be no 0 or 1, which would be taken as meant.
