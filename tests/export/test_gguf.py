@@ -12,7 +12,6 @@ from gpt.export import gguf as export
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.conversations import Conversation, encode_conversation
 from gpt.generate import generate
-from gpt.model import GPT
 from tests.helpers import masked_model, random_model
 
 pytest.importorskip("gguf", reason="gguf writes the file: requirements-export.txt")
@@ -37,7 +36,7 @@ class LlamaCpp:
             json.dumps(content).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:  # no proxy between
             return json.load(answer)
 
     def ids(self, text: str, parse_special: bool = False) -> list[int]:
@@ -57,18 +56,7 @@ def tokenizer(corpus):
     return load_tokenizer(corpus)
 
 
-def plain_model(position: str) -> GPT:
-    """The random weights as a training might leave them: not so large that llama.cpp's GELU shows."""
-    model = random_model(position)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.mul_(0.5)
-    return model
-
-
-@pytest.mark.parametrize("position", ["learned", "rotary"])
-def test_llama_cpp_computes_our_logits_and_writes_our_text(position, tokenizer, tmp_path):
-    model = plain_model(position)
+def test_llama_cpp_computes_our_logits_and_writes_our_text(model, tokenizer, tmp_path):
     export.write_gguf(model, tokenizer, tmp_path / "model.gguf")
     peer = LlamaCpp(tmp_path / "model.gguf")
     tokens = torch.randint(0, 299, (31,), generator=torch.Generator().manual_seed(1))

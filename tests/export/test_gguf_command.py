@@ -4,10 +4,13 @@ import sys
 
 import pytest
 
+from gpt.classifier import GPTClassifier
 from gpt.export import gguf as export
 from gpt.files.checkpoint import save_model
 from gpt.files.tokenizer_files import load_tokenizer
-from gpt.finetuning.saved import save_answering_model
+from gpt.finetuning.saved import save_answering_model, save_classifier, save_tagger
+from gpt.finetuning.tagger import GPTTagger
+from gpt.model import GPTConfig
 from gpt.running.command_line import run_main
 from tests.helpers import masked_model, random_model
 
@@ -66,6 +69,9 @@ def test_a_folder_that_cannot_be_exported_is_one_line(base, tokenizer, tmp_path,
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter/adapter.json").write_text("{}", encoding="utf-8")
     save_model(masked_model("learned"), tokenizer, tmp_path / "masked")
+    config = GPTConfig(300, 32, 1, 2, 32)
+    save_classifier(GPTClassifier(config, ("bad", "good")), tokenizer, tmp_path / "classifier")
+    save_tagger(GPTTagger(config, ("O", "B-PERSON")), tokenizer, tmp_path / "tagger")
     (tmp_path / "cut").mkdir()
     for file in base.iterdir():
         (tmp_path / "cut" / file.name).write_bytes(file.read_bytes()[: 1000 if file.suffix == ".safetensors" else None])
@@ -73,6 +79,8 @@ def test_a_folder_that_cannot_be_exported_is_one_line(base, tokenizer, tmp_path,
         tmp_path / "nowhere": "is not a model folder",
         tmp_path / "adapter": "fine-tune again without --keep-adapter",
         tmp_path / "masked": "a masked model fills gaps",
+        tmp_path / "classifier": "holds a classifier, not a language model",
+        tmp_path / "tagger": "holds a tagger, not a language model",
         tmp_path / "cut": "is damaged",
     }
     for folder, message in mistakes.items():
