@@ -33,7 +33,7 @@ class GPTClassifier(nn.Module):
 
     def head(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Hidden states (B, T, C) -> logits (B, labels), from the state of each text's last token."""
-        rows = torch.arange(len(states), device=states.device)
+        rows = torch.arange(states.size(0), device=states.device)
         last = states[rows, lengths - 1]  # (B, C)
         return self.score(self.dropout(last))
 
