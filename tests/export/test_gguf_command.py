@@ -77,7 +77,7 @@ def test_a_folder_that_cannot_be_exported_is_one_line(base, tokenizer, tmp_path,
         (tmp_path / "cut" / file.name).write_bytes(file.read_bytes()[: 1000 if file.suffix == ".safetensors" else None])
     mistakes = {
         tmp_path / "nowhere": "is not a model folder",
-        tmp_path / "adapter": "fine-tune again without --keep-adapter",
+        tmp_path / "adapter": "without --keep-adapter",
         tmp_path / "masked": "a masked model fills gaps",
         tmp_path / "classifier": "holds a classifier, not a language model",
         tmp_path / "tagger": "holds a tagger, not a language model",
