@@ -26,6 +26,7 @@ from typing import Any, get_args
 import torch
 import tyro
 
+from benchmarks.resuming import go_on
 from benchmarks.roofline import table
 from data.default import make_default_data
 from gpt.errors import UserError
@@ -101,11 +102,9 @@ def run(config: FinetuneConfig) -> Measures:
         if measures["settings"] != settings:
             raise UserError(f"{path} is of a run with other settings: choose another --out")
         return measures
-    begun = (config.out / "resume.pt").is_file()
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
-    go_on = dataclasses.replace(config, resume=begun, overwrite=not begun)
-    process = context.Process(target=fine_tune_alone, args=(go_on, results))
+    process = context.Process(target=fine_tune_alone, args=(dataclasses.replace(config, **go_on(config.out)), results))
     process.start()
     report = get_result(process, results)
     if isinstance(report, str):

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 import tyro
 
+from benchmarks.resuming import go_on
 from benchmarks.roofline import table
 from data.default import default_stories
 from data.world.samples import judge_stories, sample_stories
@@ -102,11 +103,6 @@ def fine_tune(config: FinetuneConfig) -> float:
     """Run finetune.py, or what is left of a run. Returns the F1 or the accuracy on the test split."""
     report = finetune(replace(config, **go_on(config.out))) or sys.exit(STOPPED)
     return report["test"]["f1" if config.task == "tags" else "accuracy"]
-
-
-def go_on(folder: Path) -> dict[str, bool]:
-    """The settings that resume a run if its folder holds one, and otherwise begin it."""
-    return {"resume": (begun := (folder / "resume.pt").is_file()), "overwrite": not begun}
 
 
 def time_steps(pretraining: TrainConfig) -> dict[str, float]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import tyro
 
+from benchmarks.resuming import go_on
 from benchmarks.roofline import table
 from data.world.tasks.writing import write_task
 from finetune import finetune
@@ -55,16 +56,8 @@ KINDS = {
     "topics": Setting("classification", TINY, "en", 10_000, {}),
     "stars": Setting("classification", TINY, "en", 10_000, {}),
 }
-MEASURES = (
-    "events",
-    "facts",
-    "obeys",
-    "label",
-    "exact",
-    "f1",
-    "accuracy",
-    "r2",
-)  # the first that a report has is the main one
+# The first of these that a report has is the main one.
+MEASURES = ("events", "facts", "obeys", "label", "exact", "f1", "accuracy", "r2")
 
 
 @dataclass(frozen=True)
@@ -101,9 +94,8 @@ def run(config: TasksConfig, kind: str, seed: int) -> dict[str, Any]:
         return json.loads((out / "report.json").read_text(encoding="utf-8"))
     if not (data / "train.jsonl").is_file():
         write_task(data, kind, setting.language, seed=1, count=setting.count)
-    begun = (out / "resume.pt").is_file()
-    fine_tuning = FinetuneConfig(Path(setting.model), data, out, setting.task, seed=seed, resume=begun)
-    report = finetune(replace(fine_tuning, overwrite=not begun, **setting.settings))
+    fine_tuning = FinetuneConfig(Path(setting.model), data, out, setting.task, seed=seed)
+    report = finetune(replace(fine_tuning, **go_on(out), **setting.settings))
     return report or sys.exit("stopped: the same command as before goes on")
 
 

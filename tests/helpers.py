@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from gpt.classifier import GPTClassifier
 from gpt.fast.batch import Batch
 from gpt.model import GPT, GPTConfig
 from gpt.running.train_config import TrainConfig
@@ -34,6 +35,24 @@ def masked_model(position: str, vocab_size: int = 302) -> GPT:
     model = GPT(dataclasses.replace(plain.config, causal=False))
     model.load_state_dict(plain.state_dict())
     return model.eval()
+
+
+def label_net(model: GPT, labels, kind=GPTClassifier, seed: int = 1):
+    """A classifier or tagger on this model's body; the seed is that of its head."""
+    torch.manual_seed(seed)
+    net = kind(model.config, labels)
+    net.transformer.load_state_dict(model.transformer.state_dict())
+    return net.eval()
+
+
+def stir(net, scale: float = 0.2, seed: int = 2):
+    """As if it had been trained: everything that is trained takes other values."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for weight in net.parameters():
+            if weight.requires_grad:
+                weight.add_(torch.randn_like(weight) * scale)
+    return net
 
 
 NOUNS = ["the film", "the meal", "this toy", "our walk", "a song", "the book", "my visit", "the game"]

@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
 from gpt.fast.speed_up import speed_up
 from gpt.files.checkpoint import save_model
@@ -18,7 +17,7 @@ from gpt.finetuning.labelling import classify
 from gpt.finetuning.method_config import LoraConfig
 from gpt.finetuning.saved import save_classifier
 from gpt.lora import LoraLinear, add_lora, merge_lora
-from tests.helpers import random_model
+from tests.helpers import label_net, random_model, stir
 from tests.test_classifier import CPU, LABELS, random_texts
 
 EVERYWHERE = LoraConfig(rank=4, alpha=8, targets=("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"))
@@ -32,19 +31,7 @@ def add_everywhere(model):
 @pytest.fixture
 def plain(model):
     """A classifier on a random model, before LoRA."""
-    torch.manual_seed(1)
-    classifier = GPTClassifier(model.config, LABELS)
-    classifier.transformer.load_state_dict(model.transformer.state_dict())
-    return classifier.eval()
-
-
-def stir(model, seed=2):
-    """As if it had been trained: everything that LoRA trains takes other values."""
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for weight in model.parameters():
-            if weight.requires_grad:
-                weight.add_(torch.randn_like(weight) * 0.1)
+    return label_net(model, LABELS)
 
 
 def test_lora_starts_at_exactly_the_pretrained_function(plain):
@@ -56,7 +43,7 @@ def test_lora_starts_at_exactly_the_pretrained_function(plain):
 def test_merged_and_unmerged_answers_agree(plain):
     before = classify(plain, TEXTS, CPU)
     add_everywhere(plain)
-    stir(plain)
+    stir(plain, 0.1)
     apart = classify(plain, TEXTS, CPU)
     merged = merge_lora(plain)
     assert (apart - before).abs().max() > 0.1
@@ -67,7 +54,7 @@ def test_merged_and_unmerged_answers_agree(plain):
 
 def test_lora_on_every_matrix_can_be_sped_up(plain):
     add_everywhere(plain)
-    stir(plain)
+    stir(plain, 0.1)
     before = classify(plain, TEXTS, CPU)
     speed_up(plain, torch.device("cpu"), torch.float32)
     torch.testing.assert_close(classify(plain, TEXTS, CPU), before, atol=1e-4, rtol=1e-4)
@@ -106,7 +93,7 @@ def saved(model, plain, corpus, tmp_path):
     tokenizer = load_tokenizer(corpus)
     save_model(model, tokenizer, tmp_path / "base")
     add_everywhere(plain)
-    stir(plain)
+    stir(plain, 0.1)
     save_adapter(plain, EVERYWHERE, tmp_path / "base", tokenizer, tmp_path / "adapter")
     return plain, tmp_path / "base", tmp_path / "adapter"
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from gpt.errors import UserError
 from gpt.model import GPTConfig
 
+ADAPTER_FILES = ("adapter.json", "adapter_config.json")  # ours, and what peft alone writes
 # Our names, which are those of GPT-2, and the names of the same weights in GPT-NeoX.
 NEOX_NAMES = (
     ("transformer.wte.", "gpt_neox.embed_in."),
@@ -81,10 +82,15 @@ def config_to_hf(config: GPTConfig, end_of_text: int) -> dict:
     }
 
 
+def holds_adapter(folder: Path) -> bool:
+    """Whether a folder holds what was trained beside a model, and not a whole model."""
+    return any((folder / name).is_file() for name in ADAPTER_FILES)
+
+
 def load_config(folder: Path) -> GPTConfig:
     """Read a model folder's config.json. Raises UserError if it is missing, damaged, or not supported by this GPT."""
     path = folder / "config.json"
-    if any((folder / f"adapter{end}.json").is_file() for end in ("", "_config")) and not path.is_file():
+    if holds_adapter(folder) and not path.is_file():
         raise UserError(
             f"{folder} holds an adapter, not a whole model: give the model that it belongs to, or fine-tune again with "
             "--train bias, lora or adalora and without --keep-adapter"

@@ -23,6 +23,7 @@ from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
 from gpt.files.atomic import sha256, write_text
 from gpt.files.checkpoint import load_model, write_safetensors
+from gpt.files.huggingface import ADAPTER_FILES
 from gpt.files.tokenizer_files import save_tokenizer_with_settings
 from gpt.finetuning.method_config import AdapterConfig, LoraConfig, PeftSettings, Settings
 from gpt.finetuning.methods import Net, adapt
@@ -37,7 +38,6 @@ from gpt.finetuning.tagger import GPTTagger
 from gpt.model import GPT, GPTConfig
 from gpt.tokenizer import Tokenizer
 
-ADAPTER_FILES = ("adapter.json", "adapter_config.json")  # ours, and what peft alone writes
 ROOM = "longest_answer"  # of its training, in tokens with the end: a prompt must leave so much of the context
 
 

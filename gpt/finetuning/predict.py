@@ -24,6 +24,7 @@ from torch import Tensor
 from gpt.errors import UserError
 from gpt.fast.speed_up import speed_up
 from gpt.files.checkpoint import load_model
+from gpt.files.huggingface import holds_adapter
 from gpt.files.tables import holds_rows, read_rows
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.conversations import Conversation, read_conversations
@@ -31,7 +32,7 @@ from gpt.finetuning.found import find_spans
 from gpt.finetuning.labelled import read_examples
 from gpt.finetuning.labelling import label_texts
 from gpt.finetuning.prompting import Prompting, choose_examples, read_label_words, score_labels
-from gpt.finetuning.saved import holds_adapter, kind_of, load_fine_tuned, room_for_answer
+from gpt.finetuning.saved import kind_of, load_fine_tuned, room_for_answer
 from gpt.finetuning.tagger import GPTTagger
 from gpt.finetuning.written import write_answers
 from gpt.model import GPT

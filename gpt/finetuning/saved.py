@@ -13,7 +13,8 @@ import torch
 from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
 from gpt.files.checkpoint import load_model, load_weights, read_model_folder, write_model_folder
-from gpt.finetuning.adapters import ADAPTER_FILES, ROOM, load_adapter, read_about
+from gpt.files.huggingface import holds_adapter
+from gpt.finetuning.adapters import ROOM, load_adapter, read_about
 from gpt.finetuning.methods import Net
 from gpt.finetuning.tagger import GPTTagger
 from gpt.model import GPT
@@ -38,10 +39,6 @@ def kind_of(folder: Path) -> str | None:
     except (UserError, OSError, ValueError, AttributeError):
         return None  # whoever loads the model says what is wrong
     return next((kind for kind, end in KINDS.items() if end in architectures), None)
-
-
-def holds_adapter(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ADAPTER_FILES)
 
 
 def load_fine_tuned(folder: Path, device: torch.device | str) -> Net:

@@ -44,7 +44,12 @@ def project_version() -> str:
 
 def config_to_json(config: Any) -> dict:
     """A dataclass of settings as JSON can hold it, paths as text."""
-    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    return as_json(dataclasses.asdict(config))
+
+
+def as_json(settings: dict) -> dict:
+    """The same as JSON would give it back: tuples as lists, paths as text."""
+    return json.loads(json.dumps(settings, default=str))
 
 
 def check_new(config: Any) -> list[str]:
@@ -114,8 +119,8 @@ def with_defaults(settings: Any, config: Any) -> dict:
     for name, value in filled.items():
         own = getattr(config, name, None)
         if dataclasses.is_dataclass(own):
-            filled[name] = with_defaults(value if isinstance(value, dict) else {}, own)
-    return json.loads(json.dumps(filled, default=str))  # as config_to_json
+            filled[name] = with_defaults(value if isinstance(value, dict) else {}, own)  # else it is the default itself
+    return as_json(filled)
 
 
 def tidy(folder: Path, step: int) -> None:

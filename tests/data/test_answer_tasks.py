@@ -15,7 +15,7 @@ from data.world.judge import judge
 from data.world.lexicon import LEXICON
 from data.world.recorder import Draw
 from data.world.tasks.questions import QUESTION_KINDS, can_answer, question_about
-from data.world.tasks.score import control_score, translation_score, world_score
+from data.world.tasks.score import control_score, inference_score, translation_score, world_score
 from data.world.tasks.told import SPLITS, told_for
 from data.world.tasks.writing import FILES, KINDS, write_task
 from gpt.errors import UserError
@@ -177,6 +177,21 @@ def test_a_control_line_names_hero_place_and_ending(language):
         lines[ending].add(words.removeprefix("里").removeprefix("上"))
     assert len(lines) == 6 and all(len(words) == 1 for words in lines.values())
     assert len(set.union(*lines.values())) == 6
+
+
+def test_no_story_of_training_obeys_a_control_line_of_the_test():
+    asked = {}
+    for split in ("train", "test"):
+        said = [dict(events_of(row)) for row in some("control", 100, split=split)]
+        asked[split] = {(events["hero"][0], events["go"][-1]) for events in said}
+    assert asked["train"] and asked["test"] and not asked["train"] & asked["test"]
+
+
+def test_an_answer_to_a_claim_is_right_where_its_label_is():
+    truths = ["It was Mia's birthday. follows", "故事里没说。 unknown"]
+    assert inference_score(["", ""], truths, truths) == {"label": 1}
+    assert inference_score(["", ""], truths, ["follows", "It was Mia's birthday. follows"]) == {"label": 0.5}
+    assert inference_score(["", ""], truths, ["", "unknown it is"]) == {"label": 0}
 
 
 def said_in(language, argument, word):

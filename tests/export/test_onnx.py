@@ -13,7 +13,7 @@ from gpt.finetuning.saved import Net, save_classifier, save_tagger
 from gpt.finetuning.tagger import GPTTagger
 from gpt.model import GPT, GPTConfig
 from gpt.running.command_line import run_main
-from tests.helpers import random_model
+from tests.helpers import random_model, stir
 
 for library in ("onnx", "onnxscript"):
     pytest.importorskip(library, reason=f"{library} writes the file: requirements-export.txt")
@@ -33,11 +33,7 @@ def random_tokens(batch: int, length: int) -> torch.Tensor:
 
 def with_large_weights(model: Net) -> Net:
     """So that mistakes show in the logits. One block suffices, and is exported in half the time that three need."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.add_(torch.randn_like(weight) * 0.2)
-    return model.eval()
+    return stir(model, seed=0).eval()
 
 
 @pytest.mark.parametrize(("position", "causal"), [("learned", True), ("rotary", True), ("rotary", False)])

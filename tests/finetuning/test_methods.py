@@ -23,7 +23,7 @@ from gpt.finetuning.trainable import build_finetuning_optimizers, choose_weights
 from gpt.generate import generate
 from gpt.model import GPT, GPTConfig, rotate
 from gpt.sampling import Sampling
-from tests.helpers import GREEDY, masked_model, random_model, run_batch, tokens_of
+from tests.helpers import GREEDY, label_net, masked_model, random_model, run_batch, stir, tokens_of
 from tests.test_classifier import CPU, LABELS, random_texts
 
 METHODS = {
@@ -37,27 +37,9 @@ TEXTS = random_texts([3, 17, 25, 8])
 TINY = GPTConfig(2048, 176, 3, 4, 128, position="rotary")  # the net of train.py tiny
 
 
-def classifier(model):
-    """A classifier on this model."""
-    torch.manual_seed(1)
-    net = GPTClassifier(model.config, LABELS)
-    net.transformer.load_state_dict(model.transformer.state_dict())
-    return net.eval()
-
-
-def stir(net, seed=2):
-    """As if it had been trained: everything that is trained takes other values."""
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for weight in net.parameters():
-            if weight.requires_grad:
-                weight.add_(torch.randn_like(weight) * 0.2)
-    return net
-
-
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "prefix"])
 def test_a_method_starts_at_exactly_the_pretrained_function(model, method):
-    net = classifier(model)
+    net = label_net(model, LABELS)
     before = classify(net, TEXTS, CPU)
     adapt(net, METHODS[method])
     assert torch.equal(classify(net, TEXTS, CPU), before)
@@ -67,7 +49,7 @@ def test_a_method_starts_at_exactly_the_pretrained_function(model, method):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])  # each has its own twin of attention
 def test_an_adapted_model_and_its_fast_twins_agree(model, method, dtype):
-    net = classifier(model)
+    net = label_net(model, LABELS)
     adapt(net, METHODS[method])
     before = classify(stir(net), TEXTS, CPU)
     speed_up(net, torch.device("cpu"), dtype)
@@ -77,11 +59,11 @@ def test_an_adapted_model_and_its_fast_twins_agree(model, method, dtype):
 
 @pytest.mark.parametrize("method", ["bias", "lora", "adalora"])
 def test_what_can_be_merged_becomes_a_plain_model_with_the_same_answers(model, method):
-    net = classifier(model)
+    net = label_net(model, LABELS)
     adapt(net, METHODS[method])
     before = classify(stir(net), TEXTS, CPU)
     plain = merged(net)
-    assert plain.state_dict().keys() == classifier(model).state_dict().keys()
+    assert plain.state_dict().keys() == label_net(model, LABELS).state_dict().keys()
     torch.testing.assert_close(classify(plain, TEXTS, CPU), before, atol=1e-4, rtol=1e-4)
 
 
@@ -108,7 +90,7 @@ def test_an_adapter_is_the_formula_of_the_paper():
 
 
 def test_adapters_stand_within_the_residual_connections_of_each_block(model):
-    net = classifier(model)
+    net = label_net(model, LABELS)
     adapt(net, METHODS["adapter"])
     block, x = stir(net).transformer.h[1], torch.randn(2, 7, 64)
     after_attention = x + block.attn(block.ln_1(x))
@@ -123,7 +105,7 @@ def test_adapters_stand_within_the_residual_connections_of_each_block(model):
 
 def test_a_prefix_is_the_formula_of_the_paper():
     """With learned positions, where nothing turns: softmax(q [P_K; K]ᵀ / √hs) [P_V; V], head by head."""
-    net = classifier(random_model("learned"))
+    net = label_net(random_model("learned"), LABELS)
     adapt(net, METHODS["prefix"])
     attention = stir(net).transformer.h[0].attn
     x = torch.randn(1, 4, 64)
@@ -169,7 +151,7 @@ def test_a_prefix_of_what_the_model_computes_for_tokens_stands_for_these_tokens(
 @pytest.mark.parametrize("position", ["learned", "rotary"])
 @pytest.mark.parametrize("kind", ["causal", "masked"])
 def test_padding_changes_nothing_after_a_prefix(position, kind):
-    net = classifier(random_model(position) if kind == "causal" else masked_model(position))
+    net = label_net(random_model(position) if kind == "causal" else masked_model(position), LABELS)
     adapt(net, METHODS["prefix"])
     stir(net)
     together = classify(net, TEXTS, CPU)
@@ -205,7 +187,7 @@ def test_a_prefix_takes_its_places_from_the_context(model):
 
 
 def test_a_layer_of_adalora_is_the_formula_of_the_paper(model):
-    net = classifier(model)
+    net = label_net(model, LABELS)
     adapt(net, METHODS["adalora"])
     layer, x = stir(net).transformer.h[0].mlp.c_fc, torch.randn(3, 64)
     weight = layer.linear.weight + 16 / 6 * layer.lora_b @ layer.lora_e.diag() @ layer.lora_a
@@ -224,7 +206,7 @@ def test_the_budget_is_whole_then_shrinks_and_then_stays():
 
 
 def test_importance_is_the_formula_of_the_paper_and_decides_which_triplets_stay(model, monkeypatch):
-    net = classifier(model)
+    net = label_net(model, LABELS)
     adapt(net, METHODS["adalora"])
     stir(net)
     layers = [part for part in net.modules() if isinstance(part, SVDLinear)]
@@ -267,7 +249,7 @@ def test_by_default_less_than_three_percent_of_tiny_is_trained(method, position)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_every_trained_weight_has_an_optimizer_and_moves(model, method, optimizer):
-    net = classifier(model)
+    net = label_net(model, LABELS)
     config = FinetuneConfig(train=method, optimizer=optimizer, prefix=PrefixConfig(5))
     choose_weights(net, config)
     optimizers = build_finetuning_optimizers(stir(net), config, {})

@@ -18,8 +18,8 @@ from gpt.finetuning.methods import adapt
 from gpt.finetuning.saved import kind_of
 from gpt.finetuning.tagger import GPTTagger
 from gpt.model import GPT
-from tests.finetuning.test_methods import METHODS, stir
-from tests.helpers import masked_model, random_model
+from tests.finetuning.test_methods import METHODS
+from tests.helpers import label_net, masked_model, random_model, stir
 from tests.test_classifier import LABELS, random_texts
 
 AUTO = {
@@ -34,10 +34,7 @@ TEXTS = random_texts([3, 17, 25, 8])
 def net_for(kind, model):
     if kind == "answers":
         return model
-    torch.manual_seed(3)
-    net = (GPTTagger if kind == "tags" else GPTClassifier)(model.config, LABELS)
-    net.transformer.load_state_dict(model.transformer.state_dict())
-    return net.eval()
+    return label_net(model, LABELS, GPTTagger if kind == "tags" else GPTClassifier, seed=3)
 
 
 def outputs_of(net, tokens, lengths):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from data.world.judge import Verdict
 from data.world.places import PLACES
 from data.world.tasks.speech import with_forms
-from data.world.tasks.told import HELD_OUT_PAIRS, NAME_NUMBER, told_for
+from data.world.tasks.told import NAME_NUMBER, is_held_out_pair, told_for
 
 PLACE_NUMBER = {place: i for i, place in enumerate(PLACES)}
 # fmt: off
@@ -40,8 +40,7 @@ def control_rows(split: str, seed: int, language: str) -> Iterator[dict]:
     lines = LINES[language]
     for told in told_for(split, seed, language):
         (name,), (place,), (ending,) = controls_of(told.events)
-        held_out = (NAME_NUMBER[name] + PLACE_NUMBER[place]) % HELD_OUT_PAIRS == 0
-        if held_out != (split == "test"):
+        if is_held_out_pair(NAME_NUMBER[name], PLACE_NUMBER[place]) != (split == "test"):
             continue
         # such a form leaves no choice, so it needs no world and no chooser
         line = lines.tell(None, lines.forms[ending][0], {"name": name, "place": place}, None)
