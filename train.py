@@ -18,10 +18,11 @@ import shlex
 import torch
 import torch.nn.functional as F
 import tyro
+from torch import Tensor
 from tqdm import tqdm
 
 from data.default import default_stories
-from data.world.samples import StoryQuality, judge_stories, sample_stories, sample_stories_plainly
+from data.world.samples import judge_stories, sample_stories, sample_stories_plainly
 from gpt.dataset import Dataset
 from gpt.fast.batch import generate_with_cache
 from gpt.fast.speed_up import Twins, describe_code, speed_up
@@ -69,6 +70,7 @@ def train(config: TrainConfig) -> None:
     twins: Twins = {} if config.plain else processes.twins(speed_up(model, machine.device, machine.dtype))
     model = processes.place(model)
     compiled = torch.compile(model) if machine.compile else model
+    token_loss = torch.compile(cross_entropy) if machine.compile else cross_entropy  # saves storing float32 logits
     forward = processes.wrap(compiled)  # the same net, which also exchanges gradients where there are several processes
     optimizers = build_optimizers(
         model, config.optimizer, config.learning_rate, config.muon_learning_rate, config.weight_decay, twins
@@ -87,10 +89,10 @@ def train(config: TrainConfig) -> None:
         for inputs, targets in processes.parts(*dataset.batch(step), config.accumulate):  # 2 × (part, T)
             with machine.autocast():
                 logits = forward(inputs)  # (part, T, V)
-            loss_of_part = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten()) / config.accumulate
+            loss_of_part = token_loss(logits, targets) / config.accumulate
             scaler.scale(loss_of_part).backward()
-            loss += loss_of_part.item()
-        loss = run.agree_on_loss(step, loss)
+            loss += loss_of_part.detach()
+        loss = run.agree_on_loss(step, float(loss))
         update(optimizers, scaler, model.parameters(), config.grad_clip, step)
         run.finish_step(step, loss)
 
@@ -121,6 +123,11 @@ def train(config: TrainConfig) -> None:
     print(f"loss curve: {config.out / 'loss.png'}")
     if model.config.causal:
         print(f"sample:     python sample.py --model {shlex.quote(str(config.out))}")
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean loss in nats per target: logits (B, T, V), targets (B, T), of which those that are IGNORED do not count."""
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
 
 def introduce_training(config: TrainConfig, model: GPT, corpus: TokensFolder, machine: Machine, code: str) -> None:
@@ -163,17 +170,14 @@ def sample_text(model: GPT, tokenizer: Tokenizer, corpus: TokensFolder, config: 
     if language := corpus.meta.get("world"):  # the corpus is our own toy world, which can be judged
         write, count = (sample_stories_plainly, 10) if config.plain else (sample_stories, 200)
         quality = judge_stories(write(model, tokenizer, count, 0.5, config.seed), language)
-        return quality._asdict(), f"{quality.story}\n[{quality.verdict}]\n{describe_quality(quality, count)}"
+        judged = f"{quality.grammatical:.1%} are grammatical, and of those {quality.consistent:.1%} consistent"
+        found = f"of {count} such stories, sampled at temperature 0.5, {judged}"
+        return quality._asdict(), f"{quality.story}\n[{quality.verdict}]\n{found}"
     go_on = generate if config.plain else generate_with_cache
     opening = [tokenizer.end_of_text] if tokenizer.add_bos_token else tokenizer.encode("\n")
     tokens = go_on(model, opening, 120, config.seed, tokenizer.end_of_text, temperature=0.8)
     sample = tokenizer.decode(tokens).strip()
     return {"sample": sample}, sample
-
-
-def describe_quality(quality: StoryQuality, count: int) -> str:
-    judged = f"{quality.grammatical:.1%} are grammatical, and of those {quality.consistent:.1%} consistent"
-    return f"of {count} such stories, sampled at temperature 0.5, {judged}"
 
 
 def plot_run(config: TrainConfig, corpus: TokensFolder) -> None:

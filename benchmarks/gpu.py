@@ -106,8 +106,8 @@ def command(*words: str) -> tuple[float, str]:
 
 
 def run_tests(config: GpuConfig) -> dict[str, Any]:
-    _, output = command("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_gpu.py", "tests/fast")
-    return {"outcome": output.strip().splitlines()[-1]}
+    _, output = command("-m", "pytest", "-p", "no:cacheprovider", "tests/test_gpu.py", "tests/fast")
+    return {"outcome": next(line for line in reversed(output.splitlines()) if " passed" in line or " failed" in line)}
 
 
 def run_train(config: GpuConfig) -> dict[str, Any]:
@@ -119,7 +119,10 @@ def run_train(config: GpuConfig) -> dict[str, Any]:
     rounds, steps, batches = (5, 10, (16, 32)) if config.scale == "full" else (1, 1, (2, 4))
     found: dict[str, Any] = {"product": rate, "flops_per_token": flops}
     for batch_size in batches:
-        contenders = {"ours": start(our_step, config.gpt2, batch_size, config.device)}
+        contenders = {
+            f"ours, {optimizer}": start(our_step, config.gpt2, batch_size, config.device, optimizer)
+            for optimizer in ("muon", "adamw")
+        }
         if batch_size == batches[0]:
             for name, dtype in (("HF float32 (TF32)", torch.float32), ("HF bfloat16", torch.bfloat16)):
                 contenders[name] = start(their_step, config.gpt2, batch_size, device.type, dtype)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 import tyro
 from torch import Tensor
 from torch.optim import Optimizer
@@ -29,6 +28,7 @@ from gpt.model import GPT, GPTConfig
 from gpt.optim import build_optimizers
 from gpt.running.command_line import parse_flags, run_main
 from gpt.running.device import Machine, pick_machine
+from train import cross_entropy
 
 MODELS = {
     "small": ("4 layers, 128 wide, 0.8M, 12 × 64", GPTConfig(256, 64, 4, 4, 128, position="rotary"), 12, 20),
@@ -55,26 +55,32 @@ def batch(shape: GPTConfig, batch_size: int, device: torch.device) -> tuple[Tens
 
 
 def take_step(
-    machine: Machine, forward: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, optimizers: list[Optimizer]
+    machine: Machine,
+    forward: Callable[[Tensor], Tensor],
+    token_loss: Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    y: Tensor,
+    optimizers: list[Optimizer],
 ) -> None:
     """One step of both contenders, as in the loop of train.py."""
     with machine.autocast():
         logits = forward(x)  # (B, T, V)
-    loss = F.cross_entropy(logits.flatten(0, 1).float(), y.flatten())
+    loss = token_loss(logits, y)
     loss.backward()
     loss.item()
     update(optimizers)
 
 
-def our_step(shape: GPTConfig, batch_size: int, device: str) -> Callable[[], None]:
+def our_step(shape: GPTConfig, batch_size: int, device: str, optimizer: str = "muon") -> Callable[[], None]:
     machine = pick_machine(device)
     x, y = batch(shape, batch_size, machine.device)
     model = GPT(shape).to(machine.device)
     twins = speed_up(model, machine.device, machine.dtype)
     forward = torch.compile(model) if machine.compile else model
-    optimizers = build_optimizers(model, "muon", 6e-3, 0.03, 0.1, twins)
+    token_loss = torch.compile(cross_entropy) if machine.compile else cross_entropy
+    optimizers = build_optimizers(model, optimizer, 6e-3, 0.03, 0.1, twins)
 
-    return lambda: take_step(machine, forward, x, y, optimizers)
+    return lambda: take_step(machine, forward, token_loss, x, y, optimizers)
 
 
 def their_step(shape: GPTConfig, batch_size: int, device: str, dtype: torch.dtype) -> Callable[[], None]:
@@ -86,7 +92,7 @@ def their_step(shape: GPTConfig, batch_size: int, device: str, dtype: torch.dtyp
     model = GPT2LMHeadModel(settings).to(machine.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1)
 
-    return lambda: take_step(machine, lambda x: model(x).logits, x, y, [optimizer])
+    return lambda: take_step(machine, lambda x: model(x).logits, cross_entropy, x, y, [optimizer])
 
 
 def main() -> None:

@@ -50,18 +50,22 @@ class Batch:
         for prompt in prompts:
             check_prompt(model, prompt, max_new_tokens)
         self.context = model.config.context_length
-        kind = RecordedDecoder if model.lm_head.weight.device.type == "cuda" else Decoder
+        device = model.transformer.ln_f.weight.device
+        kind = RecordedDecoder if device.type == "cuda" else Decoder
         self.decoder = kind(model, min(self.context, max(map(len, prompts)) + max_new_tokens))
         self.max_new_tokens, self.sampling, self.num_top = max_new_tokens, sampling, num_top
         self.rows = list(range(len(prompts)))  # those still running
         self.windows = [list(prompt) for prompt in prompts]  # what the model sees of each
         self.generators = [random.Random(seed) for seed in seeds]
-        self.seen = mark_tokens(prompts, model.config.vocab_size)  # (B, V), true for the tokens of the row's text
+        # Tokens are chosen on a GPU if the logits are there: (64, 50257) of them take longer to fetch than to make. MPS
+        # has no float64, which draw needs.
+        self.chooses_on = device if device.type == "cuda" else torch.device("cpu")
+        self.seen = mark_tokens(prompts, model.config.vocab_size).to(self.chooses_on)  # (B, V), of the row's text
 
     @torch.inference_mode()
     def step(self) -> dict[int, Choice]:
         """One more token for every running row: row number -> choice."""
-        logits = self._logits().float().cpu()  # (B, V)
+        logits = self._logits().float().to(self.chooses_on)  # (B, V)
         tokens = choose(logits, self.seen, self.sampling, self.generators)  # (B,)
         if self.sampling.repetition_penalty != 1:
             self.seen.scatter_(1, tokens[:, None], True)
