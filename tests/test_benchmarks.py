@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from benchmarks import adapting, objectives
+from benchmarks import adapting, gpu, objectives
 from benchmarks import train as speed
 from benchmarks.contenders import measure, start
 from benchmarks.roofline import matrix_rate, table
@@ -206,3 +206,18 @@ def test_the_rate_of_a_method_is_chosen_by_validation_and_not_by_the_test(tmp_pa
     (tmp_path / "out").mkdir()
     config = adapting.AdaptingConfig(("bias",), (0,), (), (1e-3, 1e-2), base, tmp_path, tmp_path / "out")
     assert adapting.compare(config, FinetuneConfig()).endswith("| 0.001 | 50.0% |")
+
+
+def test_what_is_measured_on_a_gpu_can_be_tried_out_on_a_cpu(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "gpu.json"
+    flags = ["gpu", "--device", "cpu", "--scale", "small", "--parts", "decode", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", flags)
+    gpu.main()
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert found["decode"]["8 rows"]["equal tokens"] == 1 and found["decode"]["8 rows"]["ours"] > 0
+    assert "decode GPT-2 124M: 8 rows" in capsys.readouterr().out
+    monkeypatch.setitem(gpu.PARTS, "train", lambda config: 1 / 0)
+    monkeypatch.setattr(sys, "argv", [*flags, "--parts", "train"])
+    with pytest.raises(UserError, match="not measured: train: ZeroDivisionError"):
+        gpu.main()
+    assert json.loads(out.read_text(encoding="utf-8"))["decode"] == found["decode"]
