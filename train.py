@@ -35,6 +35,7 @@ from gpt.optim import build_optimizers, check_loss, learning_rate_scale, set_lea
 from gpt.running.command_line import parse_flags, run_main
 from gpt.running.device import Machine, pick_machine
 from gpt.running.masking import MaskedDataset, cloze_accuracy, filled_example
+from gpt.running.memory import check_it_fits
 from gpt.running.processes import join_processes, own_device, session
 from gpt.running.run import Run, seed_dropout
 from gpt.running.run_folder import read_metrics
@@ -64,6 +65,7 @@ def train(config: TrainConfig) -> None:
 
     # The model and its optimizers
     torch.manual_seed(config.seed)
+    check_it_fits(config, corpus.vocab_size, processes.size, machine.device)
     model = GPT(config.model_for(corpus.vocab_size))
     if config.init:
         load_pretrained_weights(model, tokenizer, config.init)
