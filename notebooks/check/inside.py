@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from notebooks.check import report
-from notebooks.check.tasks import attempt
+from notebooks.check.tasks import attempt, never_raises
 
 
 class Small(nn.Module):
@@ -22,6 +22,7 @@ class Small(nn.Module):
         self.lm_head = nn.Linear(8, 5, bias=False)
 
 
+@never_raises
 @torch.no_grad()
 def lens(function: Callable[[nn.Module, Tensor], Tensor]) -> bool:
     """Log-probabilities (L + 1, T, V) of the states (L + 1, T, C) of a model."""
@@ -36,7 +37,7 @@ def lens(function: Callable[[nn.Module, Tensor], Tensor]) -> bool:
         "少了最后的 LayerNorm：要先 ln_f 再 lm_head / the final norm is missing: ln_f, then lm_head": model.lm_head(
             states
         ).log_softmax(-1),
-        "softmax 要沿词表（最后一维）/ softmax over the vocabulary, the last dimension": logits.log_softmax(-2),
+        "softmax 要沿词表（最后一维） / softmax over the vocabulary, the last dimension": logits.log_softmax(-2),
         "这是概率，要对数概率：log_softmax / these are probabilities: take log_softmax": logits.softmax(-1),
         "这是未归一的分数，还要 log_softmax(-1) / these are logits: log_softmax(-1) is missing": logits,
     }
@@ -50,6 +51,7 @@ def same(answer: object, wanted: Tensor) -> bool:
     )
 
 
+@never_raises
 def head(function: Callable[[Tensor, int, int], Tensor]) -> bool:
     """x (B, T, C) with the channels of one of `heads` heads set to 0."""
     x = torch.arange(1.0, 25.0).view(1, 2, 12)
@@ -69,6 +71,7 @@ def head(function: Callable[[Tensor, int, int], Tensor]) -> bool:
     return report(not hint, hint or "这个头关掉了 / the head is off")
 
 
+@never_raises
 def quantise(function: Callable[[Tensor, int], Tensor]) -> bool:
     """A matrix rounded to whole multiples of a scale of its own for each row."""
     weight = torch.randn(4, 16, generator=torch.Generator().manual_seed(2)) * torch.tensor([[1.0], [0.1], [4.0], [0.5]])
@@ -96,6 +99,7 @@ def quantise(function: Callable[[Tensor, int], Tensor]) -> bool:
     return report(not hint, hint or "量化正确 / the rounding is right")
 
 
+@never_raises
 def exits(function: Callable[[Tensor, float], Tensor]) -> bool:
     """For each token the first layer, from 1, whose largest probability is above p; else the last."""
     sure = torch.tensor([[0.99, 0.3, 0.3, 0.95], [0.5, 0.95, 0.4, 0.2], [0.95, 0.3, 0.5, 0.3], [0.6, 0.99, 0.6, 0.95]])
@@ -111,12 +115,13 @@ def exits(function: Callable[[Tensor, float], Tensor]) -> bool:
         (1, 0, 2, 2): "编号差一：logprobs[1:] 的第 0 项是第 1 层 / off by one: item 0 of logprobs[1:] is layer 1",
         (2, 1, 1, 3): "没有一层有把握时，用最后一层 / where no layer is sure, take the last one",
         (2, 1, 0, 3): "没有一层有把握时，用最后一层 / where no layer is sure, take the last one",
-        (2, 3, 3, 3): "要第一个有把握的层，不是最后一个 / the first layer that is sure, not the last one",
+        (3, 3, 3, 3): "要第一个有把握的层，不是最后一个 / the first layer that is sure, not the last one",
     }
     hint = hints.get(tuple(answer), f"应为 [2, 1, 3, 3]，得到 {answer} / this should be [2, 1, 3, 3]")
     return report(not hint, hint or "离开的层数正确 / the layers are right")
 
 
+@never_raises
 def stream(function: Callable[[list[str]], str]) -> bool:
     """The text of a completion's stream of server-sent events."""
     parts = ["Once", " upon", "", " 时"]
@@ -128,7 +133,7 @@ def stream(function: Callable[[list[str]], str]) -> bool:
     if "JSONDecodeError" in problem:
         problem = "空行要跳过，`data: [DONE]` 不是 JSON / skip empty lines; `data: [DONE]` is no JSON"
     elif "IndexError" in problem:
-        problem = "最后一块的 choices 可以是空的（只报用量）/ choices may be empty: the last chunk tells the usage only"
+        problem = "最后一块的 choices 可以是空的（只报用量） / choices may be empty: the last chunk tells the usage only"
     if problem:
         return report(False, problem)
     hints = {"Once upon 时": "", " 时": "要把各块接起来 / join the chunks", "Onceupon时": "不要去掉空格 / keep the spaces"}

@@ -29,10 +29,16 @@ from notebooks import start
 
 start.here()
 # %%
+import atexit
 import contextlib
 import copy
 import io
+import json
+import re
+import subprocess
 import time
+import urllib.error
+import urllib.request
 from itertools import islice
 
 import matplotlib.pyplot as plt
@@ -298,8 +304,8 @@ for layer, places in enumerate(leads):
     print(f"after layer {layer}: the word flips by patching place", ", ".join(flips) or "none")
 figure, axes = plt.subplots(figsize=(7, 2.2))
 image = axes.imshow(leads, cmap="RdBu_r", vmin=-8, vmax=8, aspect="auto", origin="lower")
-ticks = sorted({int(place) for place in np.argwhere(leads > 0)[:, 1]} | {10, 30, 38})
-axes.set_xticks(ticks, [repr(show(tom[place]))[1:-1] for place in ticks], rotation=60, fontsize=8)
+shown = sorted({int(place) for place in np.argwhere(leads > 0)[:, 1]} | {10, 30, 38})
+axes.set_xticks(shown, [repr(show(tom[place]))[1:-1] for place in shown], rotation=60, fontsize=8)
 axes.set_yticks(range(layers + 1), ["embedding", *(f"layer {n + 1}" for n in range(layers))])
 axes.set_xlabel("the one place that is patched")
 axes.grid(False)
@@ -510,9 +516,11 @@ assert flips["the 3 most"] < flips["the 3 least"] + 0.25
 # 意思由几个小词一起决定（`not`、`but`、`so was I`），而一阶近似给每个词元一个**单独**的数，说不出“合起来才相反”；“删掉”又造出模型没见过的残句。
 # 第 3 节的修补没有这两个毛病：它换上的是另一个真实故事里的状态。
 #
-# ## 7　练习
+# ## 7　让它服务
 #
-# **1.** 对数几率透镜：`states` 是 (L+1, T, C)，返回对数概率 (L+1, T, V)。
+# 教程 000 Q4、001 Q5、004 Q5 列出“服务化封装、弹性伸缩、监控告警、安全防护”，各一句话。`serve.py` 把这些做成了可以运行的：
+# 与 OpenAI 相同的接口（同样的路径、同样的 JSON），密钥、限额、指标、会打码的日志。这里像真正部署那样，把它作为**另一个进程**启动，
+# 只用标准库的 `urllib` 提问。
 # %% [markdown] lang="en"
 # The expected effect does not appear: without the three that "matter most" the lead shrinks most, but the answer flips hardly
 # more often than without the three that matter least. The task is why: in these reviews a few small words make the sense
@@ -520,7 +528,96 @@ assert flips["the 3 most"] < flips["the 3 least"] + 0.25
 # opposite, together"; and a sentence with words deleted is one that the model has never seen. The patching of section 3 has
 # neither fault: what it puts in comes from another real story.
 #
-# ## 7. Exercises
+# ## 7. Serve it
+#
+# Tutorials 000 Q4, 001 Q5 and 004 Q5 list "an interface, scaling, monitoring, protection", a line each. `serve.py` makes them run:
+# OpenAI's interface (the same paths, the same JSON), a key, limits, metrics, a log that masks. Here it starts as in earnest, as
+# **another process**, and is asked with the standard library's `urllib` alone.
+# %%
+KEY = "a-key-of-this-lesson-only"
+(OUT / "key.txt").write_text(KEY + "\n", encoding="utf-8")
+log = (OUT / "serve.log").open("w", encoding="utf-8")
+command = [sys.executable, "serve.py", "--model", str(start.tiny()), str(OUT / "sentiment"), "--port", "0",
+           "--key-file", str(OUT / "key.txt"), "--log-prompts", "--device", "cpu"]  # fmt: skip
+server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8")
+atexit.register(server.kill)  # also if a cell below fails
+first_line = server.stdout.readline()  # it says where it listens, once it does
+url = re.search(r"http://[\w.:]+", first_line)[0]
+print(re.sub(r":\d+", ":PORT", first_line.strip()))
+
+
+def ask(path, body=None, key=KEY):
+    """One HTTP request: POST with a body, else GET -> the open response."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    return urllib.request.urlopen(urllib.request.Request(url + path, data, headers), timeout=60)
+
+
+body = {"model": "tiny", "prompt": "Do you know Tom, the brave rabbit?", "max_tokens": 30, "temperature": 0, "seed": 1}
+with ask("/v1/completions", body) as response:
+    answer = json.load(response)
+print(answer["choices"][0]["text"])
+print(answer["usage"])
+
+ids = tokenizer.encode_document(body["prompt"])
+here = list(generate_with_cache(tiny, ids, 30, seed=1, stop=tokenizer.end_of_text, temperature=0.0))
+assert answer["choices"][0]["text"] == tokenizer.decode(here)
+
+reviews_asked = {"model": "sentiment", "input": ["I was pleased about the story, and so was everyone."]}
+with ask("/v1/classify", reviews_asked) as response:
+    print(json.load(response)["data"][0])
+# %% [markdown] lang="zh"
+# 服务写出的文字与本课里直接调用模型的完全一样。下面是流式输出（`"stream": true`）：服务器每写一个词元就发一行 `data: {…}`（server-sent events），
+# 最后一行是 `data: [DONE]`。没有密钥的请求得到 401。
+# %% [markdown] lang="en"
+# The served text is exactly the one that this lesson gets from the model itself. Next, streaming (`"stream": true`): for each
+# token the server sends a line `data: {…}` (server-sent events), and at last `data: [DONE]`. A request without the key gets 401.
+# %%
+pieces = []
+with ask("/v1/completions", body | {"stream": True}) as response:
+    lines = [line.decode("utf-8").rstrip("\n") for line in response]
+print(lines[0][:110] + "…")
+print(lines[-2] if lines[-1] == "" else lines[-1])
+for line in lines:
+    if line.startswith("data: {"):
+        pieces += [choice["text"] for choice in json.loads(line.removeprefix("data: "))["choices"]]
+print(pieces[:8])
+assert "".join(pieces) == answer["choices"][0]["text"] and len(pieces) > 10
+
+try:
+    ask("/v1/models", key="a guess")
+except urllib.error.HTTPError as error:
+    print(error.code, json.load(error)["error"]["message"])
+    assert error.code == 401
+with contextlib.suppress(urllib.error.HTTPError):
+    ask("/v1/completions", body | {"prompt": "Write to mia@example.com or call 555 0199 88"}).close()
+# %% [markdown] lang="zh"
+# 最后是监控：`/metrics` 用 Prometheus 的格式给出请求数、用时、写出的词元，还有提示让模型多“惊讶”。惊讶升高，说明来的文字与训练数据不同了——
+# 这就是教程说的“异常告警”可以盯住的数。日志里的邮箱和号码已经打码。
+# %% [markdown] lang="en"
+# At last, monitoring: `/metrics` tells in Prometheus' format the requests, how long they took, the tokens written, and how much
+# the prompts surprise the model. When that rises, other text comes in than was trained on: a number for the tutorials' "alarms".
+# In the log, addresses and numbers are masked.
+# %%
+with ask("/metrics") as response:
+    metrics = response.read().decode("utf-8")
+wanted = ("gpt_requests_total", "gpt_generated_tokens_total", "gpt_prompt_surprise_nats_sum", "gpt_prompt_surprise_nats_count")
+print("\n".join(line for line in metrics.splitlines() if line.startswith(wanted)))
+server.terminate()
+server.wait(20)
+server.stdout.close()
+log.close()
+logged = (OUT / "serve.log").read_text(encoding="utf-8").splitlines()
+line = next(line for line in logged if "Write to" in line)
+print("in the log:", line.split(" ", 2)[2])
+assert "mia@example.com" not in "".join(logged) and "0199" not in "".join(logged)
+assert 'path="/v1/completions",status="200"' in metrics and 'status="401"' in metrics
+# %% [markdown] lang="zh"
+# ## 8　练习
+#
+# **1.** 对数几率透镜：`states` 是 (L+1, T, C)，返回对数概率 (L+1, T, V)。
+# %% [markdown] lang="en"
+# ## 8. Exercises
 #
 # **1.** The logit lens: `states` is (L+1, T, C); return log-probabilities (L+1, T, V).
 # %% tags=["exercise"]
@@ -592,6 +689,28 @@ def my_exits(logprobs, p):
 
 check.exits(my_exits)
 # %% [markdown] lang="zh"
+# **5.** 读流：`lines` 是一条流的各行（字符串，末尾没有换行）。返回接起来的文字。有的块没有 `choices`（只报用量）。
+# %% [markdown] lang="en"
+# **5.** Read a stream: `lines` are a stream's lines (strings without their line ends). Return the whole text. Some chunks have
+# no `choices` (they tell the usage only).
+# %% tags=["exercise"]
+def my_stream(lines):
+    ...
+
+
+check.stream(my_stream)
+# %% tags=["solution"]
+def my_stream(lines):
+    text = ""
+    for line in lines:
+        if line.startswith("data: ") and line != "data: [DONE]":
+            for choice in json.loads(line.removeprefix("data: "))["choices"]:
+                text += choice["text"]
+    return text
+
+
+check.stream(my_stream)
+# %% [markdown] lang="zh"
 # ## 小结
 #
 # | 教程怎么说 | 实际情况 | 哪一节 |
@@ -601,6 +720,7 @@ check.exits(my_exits)
 # | 000 Q4、001 Q5、004 Q5：去除不必要的层和参数 | 逐个关掉才知道哪个不必要；第一层的头一个也不能少 | 4 |
 # | 000 Q4、001 Q5、004 Q5：定点“提高计算效率”（E12） | 空间四分之一总是真的；速度要看瓶颈，这个小模型反而更慢 | 5 |
 # | 002 §8.4：增强可解释性 | 理由也要用干预检验；这里梯度 × 输入没有通过 | 6 |
+# | 000 Q4、001 Q5、004 Q5：服务化封装、监控告警、访问鉴权（各一句话） | 一个进程，OpenAI 的接口，密钥、指标、打码的日志 | 7 |
 # %% [markdown] lang="en"
 # ## Summary
 #
@@ -611,3 +731,4 @@ check.exits(my_exits)
 # | 000 Q4, 001 Q5, 004 Q5: remove layers and parameters that are not needed | switching each off shows which; in the first layer, no head can be spared | 4 |
 # | 000 Q4, 001 Q5, 004 Q5: fixed point "computes faster" (E12) | a quarter of the space, always; speed depends on what is slow, and this small model gets slower | 5 |
 # | 002 §8.4: more interpretability | reasons, too, are tested by intervening; here gradient × input does not pass | 6 |
+# | 000 Q4, 001 Q5, 004 Q5: an interface, monitoring, keys (a line each) | one process with OpenAI's interface, a key, metrics, a log that masks | 7 |
