@@ -51,7 +51,7 @@ KINDS = {
     "translation": Setting("answer", BILINGUAL, "both", 30_000, ANSWER | {"min_steps": 3000, "epochs": 2}),
     "control": Setting("answer", BILINGUAL, "en", 10_000, ANSWER | {"min_steps": 1000, "epochs": 1}),
     "inference": Setting(
-        "answer", BILINGUAL, "en", 30_000, ANSWER | {"min_steps": 2000, "epochs": 0.5, "evaluations": 5}
+        "answer", BILINGUAL, "en", 30_000, ANSWER | {"min_steps": 3500, "epochs": 0.5, "evaluations": 7}
     ),
     "topics": Setting("classification", TINY, "en", 10_000, {}),
     "stars": Setting("classification", TINY, "en", 10_000, {}),

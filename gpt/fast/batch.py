@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gpt.fast.decoder import Decoder
+from gpt.fast.recorded import RecordedDecoder
 from gpt.generate import Choice, check_prompt, mark_tokens, with_logprobs
 from gpt.model import GPT
 from gpt.sampling import Sampling, choose
@@ -49,7 +50,8 @@ class Batch:
         for prompt in prompts:
             check_prompt(model, prompt, max_new_tokens)
         self.context = model.config.context_length
-        self.decoder = Decoder(model, min(self.context, max(map(len, prompts)) + max_new_tokens))
+        kind = RecordedDecoder if model.lm_head.weight.device.type == "cuda" else Decoder
+        self.decoder = kind(model, min(self.context, max(map(len, prompts)) + max_new_tokens))
         self.max_new_tokens, self.sampling, self.num_top = max_new_tokens, sampling, num_top
         self.rows = list(range(len(prompts)))  # those still running
         self.windows = [list(prompt) for prompt in prompts]  # what the model sees of each

@@ -135,14 +135,17 @@ class Decoder:
             if rotary:
                 qk = qkv.narrow(0, 0, 2)  # (2, B, nh, T, hs)
                 q, k = torch.addcmul(qk * cos, qk.roll(q.size(-1) // 2, -1), sin).unbind(0)
-            keys.narrow(2, first, T).copy_(k)
-            values.narrow(2, first, T).copy_(v)
-            k, v = keys.narrow(2, 0, end), values.narrow(2, 0, end)  # 2 × (B, nh, S, hs)
+            k, v = self.remember(keys, k, first, end), self.remember(values, v, first, end)  # 2 × (B, nh, S, hs)
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and T > 1)
             x = x + attn_proj(y.transpose(1, 2).reshape(B * T, C))
             x = x + mlp_proj(gelu(c_fc(ln_2(x))))
         last = x.view(B, T, C)[:, -1]  # (B, C): only the last position predicts the next token
         return self.head(self.final_norm(last))  # (B, V)
+
+    def remember(self, cache: Tensor, new: Tensor, first: int, end: int) -> Tensor:
+        """Put the keys or values of new tokens (B, nh, T, hs) into their slots; returns all so far (B, nh, S, hs)."""
+        cache.narrow(2, first, end - first).copy_(new)
+        return cache.narrow(2, 0, end)
 
     def places(self, table: Tensor, start: int, T: int) -> Tensor:
         """The rows of a table of positions for T slots from `start`: (T, ...), or (B, T, ...) where rows differ."""
