@@ -6,8 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from notebooks.check import report
-from notebooks.check.tasks import attempt, never_raises
+from notebooks.check import attempt, report
+from notebooks.check.tasks import never_raises
 
 
 class Small(nn.Module):
@@ -41,13 +41,17 @@ def lens(function: Callable[[nn.Module, Tensor], Tensor]) -> bool:
         "这是概率，要对数概率：log_softmax / these are probabilities: take log_softmax": logits.softmax(-1),
         "这是未归一的分数，还要 log_softmax(-1) / these are logits: log_softmax(-1) is missing": logits,
     }
-    hint = next((hint for hint, wanted in cases.items() if same(answer, wanted)), "结果不对 / the result is another one")
+    hint = next(
+        (hint for hint, wanted in cases.items() if same(answer, wanted)), "结果不对 / the result is another one"
+    )
     return report(not hint, hint or "透镜正确 / the lens is right")
 
 
 def same(answer: object, wanted: Tensor) -> bool:
     return (
-        isinstance(answer, Tensor) and answer.shape == wanted.shape and torch.allclose(answer.float(), wanted, atol=1e-5)
+        isinstance(answer, Tensor)
+        and answer.shape == wanted.shape
+        and torch.allclose(answer.float(), wanted, atol=1e-5)
     )
 
 
@@ -59,7 +63,10 @@ def head(function: Callable[[Tensor, int, int], Tensor]) -> bool:
     answer, problem = attempt(function, x, 1, 3)  # head 1 of 3: channels 4 to 7
     if problem:
         return report(False, problem)
-    cases = {"": slice(4, 8), "一个头的通道是连着的一段，不是每隔几个取一个 / a head's channels stand together": slice(1, None, 3)}
+    cases = {
+        "": slice(4, 8),
+        "一个头的通道是连着的一段，不是每隔几个取一个 / a head's channels stand together": slice(1, None, 3),
+    }
     hint = f"应当只有通道 4–7 为 0 / channels 4 to 7 only should be 0, but got {answer[0, 0].tolist()}"
     for text, part in cases.items():
         wanted = kept.clone()
@@ -95,7 +102,9 @@ def quantise(function: Callable[[Tensor, int], Tensor]) -> bool:
         "要四舍五入，不是截断 / round, do not cut off": rounded(largest / 7, torch.trunc),
         "忘了乘回比例 / multiply by the scale again": torch.round(weight / (largest / 7)),
     }
-    hint = next((hint for hint, wanted in cases.items() if same(answer, wanted)), "结果不对 / the result is another one")
+    hint = next(
+        (hint for hint, wanted in cases.items() if same(answer, wanted)), "结果不对 / the result is another one"
+    )
     return report(not hint, hint or "量化正确 / the rounding is right")
 
 
@@ -133,9 +142,15 @@ def stream(function: Callable[[list[str]], str]) -> bool:
     if "JSONDecodeError" in problem:
         problem = "空行要跳过，`data: [DONE]` 不是 JSON / skip empty lines; `data: [DONE]` is no JSON"
     elif "IndexError" in problem:
-        problem = "最后一块的 choices 可以是空的（只报用量） / choices may be empty: the last chunk tells the usage only"
+        problem = (
+            "最后一块的 choices 可以是空的（只报用量） / choices may be empty: the last chunk tells the usage only"
+        )
     if problem:
         return report(False, problem)
-    hints = {"Once upon 时": "", " 时": "要把各块接起来 / join the chunks", "Onceupon时": "不要去掉空格 / keep the spaces"}
+    hints = {
+        "Once upon 时": "",
+        " 时": "要把各块接起来 / join the chunks",
+        "Onceupon时": "不要去掉空格 / keep the spaces",
+    }
     hint = hints.get(answer, f"应为 'Once upon 时'，得到 {answer!r} / this should be 'Once upon 时'")
     return report(not hint, hint or "读完了一条流 / the stream is read")

@@ -2,20 +2,8 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
-from notebooks.check import report
-
-NOT_WRITTEN = "还没有写 / not written yet"
-
-
-def attempt(function: Callable, *arguments: Any) -> tuple[Any, str]:
-    """(What the reader's function returns, "") or (None, why there is nothing to check)."""
-    try:
-        answer = function(*arguments)
-    except Exception as error:  # whatever a reader's code raises is to be told, not raised
-        return None, f"出错了 / it raised {type(error).__name__}: {error}"
-    return answer, NOT_WRITTEN if answer is None else ""
+from notebooks.check import attempt, report
 
 
 def never_raises(check: Callable[[Callable], bool]) -> Callable[[Callable], bool]:

@@ -18,8 +18,8 @@
 # - measure what each layer, each head and each bit is worth: leaving early, a head removed, int8 weights;
 # - ask a served model by plain HTTP: streaming, the key, the metrics.
 #
-# It goes with §8.3–8.4 of all tutorials (interpretability, causal analysis); 000 Q4, 001 Q5, 004 Q5 (pruning, quantisation,
-# serving, monitoring, keys); 002 §6; 003 §7.1.
+# It goes with §8.3–8.4 of all tutorials (interpretability, causal analysis); 000 Q4, 001 Q5, 004 Q5 (pruning,
+# quantisation, serving, monitoring, keys); 002 §6; 003 §7.1.
 # %%
 import sys
 from pathlib import Path
@@ -89,15 +89,14 @@ print(f"{layers} layers of {heads} heads; loss on {len(unseen)} unseen stories: 
 # %% [markdown] lang="zh"
 # ## 1　每一层已经知道什么
 #
-# 残差流从头到尾是同一个宽度，所以任何一层之后都可以直接接上最后的 LayerNorm 和输出矩阵，看看“如果到此为止，会说什么”。
-# 手写两行，与 `gpt/inside/interpret.py` 的 `logit_lens` 相等。
+# 残差流从头到尾是同一个宽度，所以任何一层之后都可以直接接上最后的 LayerNorm 和输出矩阵，看看“如果到此为止，会说什么”。手写两行，与 `gpt/inside/interpret.py` 的 `logit_lens` 相等。
 # %% [markdown] lang="en"
 # ## 1. What each layer knows already
 #
-# The residual stream has one width from beginning to end, so the last norm and the head can be put after any layer: what
-# would it say if it stopped here? Two lines by hand, equal to `logit_lens` of `gpt/inside/interpret.py`.
+# The residual stream has one width from beginning to end, so the last norm and the head can be put after any layer:
+# what would it say if it stopped here? Two lines by hand, equal to `logit_lens` of `gpt/inside/interpret.py`.
 # %%
-prompt = 'Do you know {0}, the brave rabbit? {0} wanted to be a carpenter one day. On a cloudy day, he walked to the garden. '
+prompt = "Do you know {0}, the brave rabbit? {0} wanted to be a carpenter one day. On a cloudy day, he walked to the garden. "
 prompt += '{0} was carrying a little lamp. There {0} met Zoe, a tidy girl. "May I hold your lamp,'
 tom, sam = encode(prompt.format("Tom")), encode(prompt.format("Sam"))
 states, weights = trace(tiny, tom)  # (L + 1, T, C), (L, nh, T, T)
@@ -112,22 +111,20 @@ for place in (2, 3, 14, 25, 31, 39, len(tom) - 1):
     print(f"{show(tom[place]):>10}  " + "".join(f"{show(token)!r:<12}" for token in lens[:, place].argmax(-1).tolist()))
 assert show(int(lens[-1, -1].argmax())) == " Tom"
 # %% [markdown] lang="zh"
-# 嵌入层只会重复自己：输入和输出用的是同一个矩阵，和一个词最像的就是它自己。层数越高，答案越对。
-# 最后一个位置要说出被问的人的名字，只有走完全部三层才知道。
+# 嵌入层只会重复自己：输入和输出用的是同一个矩阵，和一个词最像的就是它自己。层数越高，答案越对。最后一个位置要说出被问的人的名字，只有走完全部三层才知道。
 #
 # ### 勘误 E38：“自适应解码器”
 #
-# 教程 000 §2.1：`自适应解码器……通过调整解码器的层数和深度，适应不同规模的输入文本`。GPT-3 对每个词元都跑满 96 层，
-# 与文本长短无关。但可以试一试：提前离开要多少损失？固定在某一层，或者每个词元在“足够有把握”时离开。
+# 教程 000 §2.1：`自适应解码器……通过调整解码器的层数和深度，适应不同规模的输入文本`。GPT-3 对每个词元都跑满 96 层，与文本长短无关。但可以试一试：提前离开要多少损失？固定在某一层，或者每个词元在“足够有把握”时离开。
 # %% [markdown] lang="en"
-# The embedding only repeats itself: one matrix serves for input and output, so a word is most like itself. The higher the
-# layer, the better the answer. At the last place, the name of the person asked is known only after all three.
+# The embedding only repeats itself: one matrix serves for input and output, so a word is most like itself. The higher
+# the layer, the better the answer. At the last place, the name of the person asked is known only after all three.
 #
 # ### Erratum E38: the "adaptive decoder"
 #
-# Tutorial 000 §2.1: `自适应解码器……通过调整解码器的层数和深度，适应不同规模的输入文本` (a decoder that fits its depth to the size of
-# the input). GPT-3 runs all its 96 layers for every token, whatever the text. But one can try: what does leaving early cost,
-# at one fixed layer, or for each token when the model is "sure enough"?
+# Tutorial 000 §2.1: `自适应解码器……通过调整解码器的层数和深度，适应不同规模的输入文本` (a decoder that fits its depth to the size of the input). GPT-3
+# runs all its 96 layers for every token, whatever the text. But one can try: what does leaving early cost, at one fixed
+# layer, or for each token when the model is "sure enough"?
 # %%
 all_lens = [logit_lens(tiny, ids[:-1]) for ids in unseen]
 answers = [torch.tensor(ids[1:]) for ids in unseen]
@@ -151,7 +148,9 @@ for sure in (0.5, 0.8, 0.9, 0.95, 0.99, 0.999):
     curve.append((torch.cat(exits).float().mean().item(), loss_at(exits)))
 figure, axes = plt.subplots(figsize=(6, 3))
 axes.plot(range(1, layers + 1), fixed[1:], "s-", color="#D55E00")
-axes.annotate("one layer for all tokens", (2, fixed[2]), (-4, 22), textcoords="offset points", color="#D55E00", fontsize=9)
+axes.annotate(
+    "one layer for all tokens", (2, fixed[2]), (-4, 22), textcoords="offset points", color="#D55E00", fontsize=9
+)
 axes.plot(*zip(*curve, strict=True), "o-", color="#0072B2")
 axes.annotate("each token when p > 0.5, 0.8, … 0.999", curve[2], (-185, -12), textcoords="offset points", color="#0072B2",
               fontsize=9)  # fmt: skip
@@ -159,16 +158,15 @@ axes.set(xlabel="layers used, on average", ylabel="loss (nats a token)")
 plt.show()
 assert fixed[0] > fixed[1] > fixed[2] > fixed[3] and fixed[2] > 1.4 * fixed[3] and curve[-1][1] < 1.02 * fixed[3]
 # %% [markdown] lang="zh"
-# 所有词元都少跑一层，损失大增；每个词元自己决定，能省下一小部分层而几乎不多损失。所以“深度随输入而变”确有其事，
-# 但依据是**有没有把握**，不是文本的规模；GPT-2、GPT-3 都不这样做。
+# 所有词元都少跑一层，损失大增；每个词元自己决定，能省下一小部分层而几乎不多损失。所以“深度随输入而变”确有其事，但依据是**有没有把握**，不是文本的规模；GPT-2、GPT-3 都不这样做。
 #
 # ## 2　注意力头在看哪里
 #
 # 上面那句话的最后，模型要说出 ` Tom`。看最后一层四个头的注意力：最后一个位置在看什么？
 # %% [markdown] lang="en"
-# One layer fewer for all tokens costs much; where each token decides for itself, a part of the layers is saved for nearly
-# no loss. So depth can follow the input, by how **sure** the model is, not by how long the text is; GPT-2 and GPT-3 do not do
-# it.
+# One layer fewer for all tokens costs much; where each token decides for itself, a part of the layers is saved for
+# nearly no loss. So depth can follow the input, by how **sure** the model is, not by how long the text is; GPT-2 and
+# GPT-3 do not do it.
 #
 # ## 2. Where heads look
 #
@@ -176,7 +174,9 @@ assert fixed[0] > fixed[1] > fixed[2] > fixed[3] and fixed[2] > 1.4 * fixed[3] a
 # %%
 for head in range(heads):
     top = weights[-1, head, -1].topk(3)
-    looks = ", ".join(f"{show(tom[i])!r} at {i}: {w:.0%}" for w, i in zip(top.values, top.indices.tolist(), strict=True))
+    looks = ", ".join(
+        f"{show(tom[i])!r} at {i}: {w:.0%}" for w, i in zip(top.values, top.indices.tolist(), strict=True)
+    )
     print(f"head {layers}.{head + 1} looks from the last place at {looks}")
 question_mark = tom.index(tokenizer.encode("?")[0])
 namer = int(weights[-1, :, -1, question_mark].argmax())
@@ -190,13 +190,13 @@ print(f"\nhead {layers}.{namer + 1} looks at the '?' at place {question_mark}; t
 #
 # 一个头的注意力加起来总是 1；没有可看的东西时，往哪里放？下面统计同一个头站在不同的词上时，有多少注意力给了最开头的 `<|endoftext|>`。
 # %% [markdown] lang="en"
-# How odd: to say ` Tom`, the head looks at none of the ` Tom`s, but at the question mark that ends the first sentence. A
-# picture of attention says **where** a head looks, not **what is there**. Section 3 finds out by intervening.
+# How odd: to say ` Tom`, the head looks at none of the ` Tom`s, but at the question mark that ends the first sentence.
+# A picture of attention says **where** a head looks, not **what is there**. Section 3 finds out by intervening.
 #
 # ### The head that looks at the first token
 #
-# The attention of a head always adds up to 1; where does it go when there is nothing to look for? Here is how much of it
-# goes to the `<|endoftext|>` at the beginning, by the word on which the head stands.
+# The attention of a head always adds up to 1; where does it go when there is nothing to look for? Here is how much of
+# it goes to the `<|endoftext|>` at the beginning, by the word on which the head stands.
 # %%
 at_first = torch.cat([trace(tiny, ids[:-1])[1][-1, namer, 8:, 0] for ids in unseen])  # from place 8 on
 words = np.array([show(token) for ids in unseen for token in ids[8:-1]])
@@ -249,28 +249,24 @@ for name, (idle, busy) in rises.items():
 (idle_0, busy_0), (idle_rest, busy_rest) = rises.values()
 assert idle_0 > 0.03 and abs(idle_rest) < 0.02 and busy_rest > 1.5 * busy_0
 # %% [markdown] lang="zh"
-# 站在 ` met`、` had` 这样的词上，下一个词与名字无关，这个头就去看第一个词元。它在“休息”吗？预期是：在这些位置关掉它不花代价。
-# **预期没有出现**：设成 0，两种位置损失都增加，而且差不多。但换成“只看第一个词元时给出的那个向量”，休息的位置就没有代价了，
-# 忙的位置代价翻倍。所以休息不等于什么都不做：它加上一个**固定的向量**，后面的计算已经习惯了它。关掉一个头，与让它休息，是两件事。
+# 站在 ` met`、` had` 这样的词上，下一个词与名字无关，这个头就去看第一个词元。它在“休息”吗？预期是：在这些位置关掉它不花代价。**预期没有出现**：设成 0，两种位置损失都增加，而且差不多。但换成“只看第一个词元时给出的那个向量”，休息的位置就没有代价了，忙的位置代价翻倍。所以休息不等于什么都不做：它加上一个**固定的向量**，后面的计算已经习惯了它。关掉一个头，与让它休息，是两件事。
 #
 # ## 3　激活修补：干预才算证据
 #
-# 教程 000、001、002、004 §8.4 都建议“结合因果分析……识别出模型决策的关键特征”，没有一行代码。最小的因果分析：跑两个只差一个名字的故事，
-# 在 Tom 的故事里，把**一个位置、一层**的状态换成 Sam 的故事里的状态，看下一个词会不会变。
-# 一个前向钩子（forward hook）就够了。衡量的是 logit(` Sam`) − logit(` Tom`)：负的说 Tom，正的说 Sam。
+# 教程 000、001、002、004 §8.4 都建议“结合因果分析……识别出模型决策的关键特征”，没有一行代码。最小的因果分析：跑两个只差一个名字的故事，在 Tom 的故事里，把**一个位置、一层**的状态换成 Sam 的故事里的状态，看下一个词会不会变。一个前向钩子（forward hook）就够了。衡量的是 logit(` Sam`) − logit(` Tom`)：负的说 Tom，正的说 Sam。
 # %% [markdown] lang="en"
-# On words such as ` met` and ` had`, after which no hero's name is wanted, the head looks at the first token. Is it resting? One
-# expects that switching it off costs nothing there. **That does not appear**: with 0 in its place, both kinds of places lose,
-# and about as much. But with the vector that it gives when it looks at the first token only, the resting places lose nothing,
-# and the busy ones twice as much. Resting is not doing nothing: it adds one **constant vector**, and what follows counts on it.
-# To switch a head off and to let it rest are two things.
+# On words such as ` met` and ` had`, after which no hero's name is wanted, the head looks at the first token. Is it
+# resting? One expects that switching it off costs nothing there. **That does not appear**: with 0 in its place, both
+# kinds of places lose, and about as much. But with the vector that it gives when it looks at the first token only, the
+# resting places lose nothing, and the busy ones twice as much. Resting is not doing nothing: it adds one **constant
+# vector**, and what follows counts on it. To switch a head off and to let it rest are two things.
 #
 # ## 3. Activation patching: intervening is evidence
 #
-# Tutorials 000, 001, 002 and 004 §8.4 advise causal analysis to find the key features of a decision, without a line of code.
-# The smallest one: run two stories that differ in a name, and put the state of **one place in one layer** of Sam's story into
-# Tom's. Does the next word change? One forward hook does it. We measure logit(` Sam`) − logit(` Tom`): below 0 the model
-# says Tom, above 0 Sam.
+# Tutorials 000, 001, 002 and 004 §8.4 advise causal analysis to find the key features of a decision, without a line of
+# code. The smallest one: run two stories that differ in a name, and put the state of **one place in one layer** of
+# Sam's story into Tom's. Does the next word change? One forward hook does it. We measure logit(` Sam`) − logit(` Tom`):
+# below 0 the model says Tom, above 0 Sam.
 # %%
 sam_states, _ = trace(tiny, sam)
 name_tom, name_sam = tokenizer.encode(" Tom")[0], tokenizer.encode(" Sam")[0]
@@ -314,15 +310,14 @@ plt.show()
 flipping = [np.flatnonzero(places > 0).tolist() for places in leads]
 assert flipping == [[4], [question_mark], [question_mark], [len(tom) - 1]]
 # %% [markdown] lang="zh"
-# 一条完整的路线：名字从第 4 个位置（第一个 ` Tom`）出发；第一层之后它已经被**搬到问号上**，此后名字自己的位置换成什么都没有关系；
-# 最后一层的一个头从最后的位置去问号那里取来。后面三个 ` Tom` 从头到尾都不起作用。谁只看注意力图，就会以为模型在看一个标点。
+# 一条完整的路线：名字从第 4 个位置（第一个 ` Tom`）出发；第一层之后它已经被**搬到问号上**，此后名字自己的位置换成什么都没有关系；最后一层的一个头从最后的位置去问号那里取来。后面三个 ` Tom` 从头到尾都不起作用。谁只看注意力图，就会以为模型在看一个标点。
 #
 # 现在只换**一个头**在最后位置的输出，看是不是它。
 # %% [markdown] lang="en"
-# A whole route: the name starts at place 4 (the first ` Tom`); after the first layer it has been **moved onto the question
-# mark**, and from then on it does not matter what stands at the names; a head of the last layer fetches it from there to the
-# last place. The three later ` Tom`s play no part. Who only looks at attention would think that the model reads a
-# punctuation mark.
+# A whole route: the name starts at place 4 (the first ` Tom`); after the first layer it has been **moved onto the
+# question mark**, and from then on it does not matter what stands at the names; a head of the last layer fetches it
+# from there to the last place. The three later ` Tom`s play no part. Who only looks at attention would think that the
+# model reads a punctuation mark.
 #
 # Now patch the output of **one head** at the last place: is it the one?
 # %%
@@ -350,13 +345,13 @@ for layer in range(layers):
 #
 # 教程 000 Q4：`模型裁剪：去除不必要的层和参数，减小模型尺寸，加快推理速度`。哪些“不必要”？逐个关掉，量损失。
 # %% [markdown] lang="en"
-# One head of twelve turns the next word into ` Sam`, and it is the one of section 2 that looks at the question mark. That is
-# evidence about **this story**; is the route the same after another beginning, without a question mark? Try it.
+# One head of twelve turns the next word into ` Sam`, and it is the one of section 2 that looks at the question mark.
+# That is evidence about **this story**; is the route the same after another beginning, without a question mark? Try it.
 #
 # ## 4. What each head is worth
 #
-# Tutorial 000 Q4: `模型裁剪：去除不必要的层和参数` (prune the layers and parameters that are not needed). Which are not needed?
-# Switch off one at a time and measure.
+# Tutorial 000 Q4: `模型裁剪：去除不必要的层和参数` (prune the layers and parameters that are not needed). Which are not needed? Switch
+# off one at a time and measure.
 # %%
 cost = np.zeros((layers, heads))
 for layer in range(layers):
@@ -373,7 +368,9 @@ for layer, block in enumerate(tiny.transformer.h):
 figure, axes = plt.subplots(figsize=(4.5, 2.4))
 axes.imshow(cost, cmap="Blues", aspect="auto", origin="lower", vmin=0)
 for (layer, head), rise in np.ndenumerate(cost):
-    axes.text(head, layer, f"+{rise:.3f}", ha="center", va="center", color="white" if rise > cost.max() / 2 else "black")
+    axes.text(
+        head, layer, f"+{rise:.3f}", ha="center", va="center", color="white" if rise > cost.max() / 2 else "black"
+    )
 axes.set_xticks(range(heads), [f"head {n + 1}" for n in range(heads)])
 axes.set_yticks(range(layers), [f"layer {n + 1}" for n in range(layers)])
 axes.set_title("loss without this head (nats a token)", fontsize=10)
@@ -381,27 +378,29 @@ axes.grid(False)
 plt.show()
 print("without a whole part: " + ", ".join(f"{name} +{rise:.2f}" for name, rise in parts.items()))
 assert cost[0].min() > cost[1:].max() and parts["mlp 1"] > 10 * parts["mlp 3"]
+
+
 # %% [markdown] lang="zh"
-# 第一层的每一个头都比后两层的任何一个头更要紧：后面的层都建在它上面。后两层有几个头几乎不要钱——那是剪枝的候选。
-# 注意：这是**不重新训练**时的代价，而且一次只关一个；两个头各自可以不要，不等于两个都可以不要。
+# 第一层的每一个头都比后两层的任何一个头更要紧：后面的层都建在它上面。后两层有几个头几乎不要钱——那是剪枝的候选。注意：这是**不重新训练**时的代价，而且一次只关一个；两个头各自可以不要，不等于两个都可以不要。
 #
 # ## 5　勘误 E12：int8 一定更快吗
 #
-# 教程 000 Q4：`量化加速：将浮点模型转为定点模型，压缩存储空间，提高计算效率`。前半句总是对的，后半句要看瓶颈在哪里。
-# `gpt/fast/int8.py` 把每一行权重存成 −127 到 127 的整数和一个比例。
+# 教程 000 Q4：`量化加速：将浮点模型转为定点模型，压缩存储空间，提高计算效率 `。前半句总是对的，后半句要看瓶颈在哪里。`gpt/fast/int8.py` 把每一行权重存成 −127 到 127 的整数和一个比例。
 # %% [markdown] lang="en"
-# Every head of the first layer matters more than any head of the other two: they build on it. Some heads of the later layers
-# cost next to nothing: candidates for pruning. Mind that this is the price **without training again**, for one head at a time;
-# two heads that can each be spared cannot always both be spared.
+# Every head of the first layer matters more than any head of the other two: they build on it. Some heads of the later
+# layers cost next to nothing: candidates for pruning. Mind that this is the price **without training again**, for one
+# head at a time; two heads that can each be spared cannot always both be spared.
 #
 # ## 5. Erratum E12: is int8 always faster?
 #
-# Tutorial 000 Q4: `量化加速：将浮点模型转为定点模型，压缩存储空间，提高计算效率` (fixed point saves space and computes faster). The first
-# half is always true; the second depends on what is slow. `gpt/fast/int8.py` stores each row of weights as whole numbers from
+# Tutorial 000 Q4: `量化加速：将浮点模型转为定点模型，压缩存储空间，提高计算效率` (fixed point saves space and computes faster). The first half is
+# always true; the second depends on what is slow. `gpt/fast/int8.py` stores each row of weights as whole numbers from
 # −127 to 127 and one scale.
 # %%
 def megabytes(model):
-    tensors = {tensor.data_ptr(): tensor for tensor in (*model.parameters(), *model.buffers())}  # a shared one counts once
+    tensors = {
+        tensor.data_ptr(): tensor for tensor in (*model.parameters(), *model.buffers())
+    }  # a shared one counts once
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) / 1e6
 
 
@@ -438,28 +437,28 @@ print("loss by bits a weight: " + ", ".join(f"{bits}: {rise:+.4f}" for bits, ris
 assert rows["int8"][0] < 0.3 * rows["float32"][0] and abs(rows["int8"][1]) < 0.002
 assert by_bits[4] < 0.05 < by_bits[3] < 1 < by_bits[2]
 # %% [markdown] lang="zh"
-# 四分之一的空间，损失几乎不变；降到 3 位才看得见，2 位就坏了。速度却不一定：这个小模型的权重全在缓存里，读权重不是瓶颈，
-# 每次乘法前后的取整反而是额外的活。本项目测得：0.8M 的网络 int8 每秒 938 个词元，float32 是 2,477；
-# GPT-2 124M 反过来，99 比 60（`benchmarks/README.md`）。所以：先问瓶颈，再谈加速。
+# 四分之一的空间，损失几乎不变；降到 3 位才看得见，2 位就坏了。速度却不一定：这个小模型的权重全在缓存里，读权重不是瓶颈，每次乘法前后的取整反而是额外的活。本项目测得：0.8M 的网络 int8 每秒 938 个词元，float32 是 2,477；GPT-2 124M 反过来，99 比 60（`benchmarks/README.md`）。所以：先问瓶颈，再谈加速。
 #
 # ## 6　为什么是这个标签
 #
-# 给一个分类器的答案找理由：梯度 × 输入（gradient × input）给每个词元一个数——它的嵌入变成 0，得分大约会少多少。
-# 先微调一个小分类器（评论是正面、中性还是负面）。
+# 给一个分类器的答案找理由：梯度 × 输入（gradient × input）给每个词元一个数——它的嵌入变成 0，得分大约会少多少。先微调一个小分类器（评论是正面、中性还是负面）。
 # %% [markdown] lang="en"
-# A quarter of the space for nearly the same loss; it shows at 3 bits and breaks at 2. Speed is another matter: the weights of
-# this small model lie in the cache, so reading them is not what is slow, and rounding around each product is additional work.
-# The project measured 938 tokens/s in int8 and 2,477 in float32 for a net of 0.8M; for GPT-2 124M it is the other way, 99 against
-# 60 (`benchmarks/README.md`). So ask first what is slow.
+# A quarter of the space for nearly the same loss; it shows at 3 bits and breaks at 2. Speed is another matter: the
+# weights of this small model lie in the cache, so reading them is not what is slow, and rounding around each product is
+# additional work. The project measured 938 tokens/s in int8 and 2,477 in float32 for a net of 0.8M; for GPT-2 124M it
+# is the other way, 99 against 60 (`benchmarks/README.md`). So ask first what is slow.
 #
 # ## 6. Why this label?
 #
-# Gradient × input gives each token of a classifier's text a number: about how much the score would fall if its embedding were
+# Gradient × input gives each token of a classifier's text a number: about how much the score would fall if its
+# embedding were
 # 0. First a small classifier (is a review positive, neutral or negative?).
 # %%
 reviews = OUT / "data" / "reviews"
 write_reviews(reviews, 3000, "hard", seed=1, language="en")
-config = FinetuneConfig(start.tiny(), reviews, OUT / "sentiment", min_steps=300, epochs=0.01, evaluations=3, overwrite=True)
+config = FinetuneConfig(
+    start.tiny(), reviews, OUT / "sentiment", min_steps=300, epochs=0.01, evaluations=3, overwrite=True
+)
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
     report = finetune(config)
 classifier = load_fine_tuned(OUT / "sentiment", "cpu")
@@ -488,11 +487,10 @@ print(f"{classifier.labels[best]} rather than {classifier.labels[second]}, becau
 for place in moved[1:].topk(5).indices.tolist():
     print(f"  {show(encode(text)[1 + place])!r:12} {moved[1 + place]:+.2f}")
 # %% [markdown] lang="zh"
-# 这张单子有没有道理？不要凭感觉判断（第 2 节的教训），再干预：从 150 条评论里各删掉贡献最大的 3 个词元，
-# 与删掉随机 3 个、贡献最小的 3 个比较，看领先的幅度怎样变。
+# 这张单子有没有道理？不要凭感觉判断（第 2 节的教训），再干预：从 150 条评论里各删掉贡献最大的 3 个词元，与删掉随机 3 个、贡献最小的 3 个比较，看领先的幅度怎样变。
 # %% [markdown] lang="en"
-# Is this list sensible? Do not go by taste (section 2), intervene again: from each of 150 reviews delete the 3 tokens that
-# contribute most, or 3 at random, or the 3 that contribute least, and see what happens to the lead.
+# Is this list sensible? Do not go by taste (section 2), intervene again: from each of 150 reviews delete the 3 tokens
+# that contribute most, or 3 at random, or the 3 that contribute least, and see what happens to the lead.
 # %%
 picked = np.random.default_rng(0)
 leads = {"nothing deleted": [], "the 3 least": [], "3 at random": [], "the 3 most": []}
@@ -512,27 +510,23 @@ for name, values in leads.items():
     print(f"{name:16} mean lead {np.mean(values):+.2f}, the answer flips in {flips[name]:.0%} of the reviews")
 assert flips["the 3 most"] < flips["the 3 least"] + 0.25
 # %% [markdown] lang="zh"
-# 预期的效果没有出现：删掉“最重要”的三个，领先确实缩得最多，答案却不比删掉“最不重要”的三个翻转得多多少。原因在任务里：这些评论的
-# 意思由几个小词一起决定（`not`、`but`、`so was I`），而一阶近似给每个词元一个**单独**的数，说不出“合起来才相反”；“删掉”又造出模型没见过的残句。
-# 第 3 节的修补没有这两个毛病：它换上的是另一个真实故事里的状态。
+# 预期的效果没有出现：删掉“最重要”的三个，领先确实缩得最多，答案却不比删掉“最不重要”的三个翻转得多多少。原因在任务里：这些评论的意思由几个小词一起决定（`not`、`but`、`so was I`），而一阶近似给每个词元一个**单独**的数，说不出“合起来才相反”；“删掉”又造出模型没见过的残句。第 3 节的修补没有这两个毛病：它换上的是另一个真实故事里的状态。
 #
 # ## 7　让它服务
 #
-# 教程 000 Q4、001 Q5、004 Q5 列出“服务化封装、弹性伸缩、监控告警、安全防护”，各一句话。`serve.py` 把这些做成了可以运行的：
-# 与 OpenAI 相同的接口（同样的路径、同样的 JSON），密钥、限额、指标、会打码的日志。这里像真正部署那样，把它作为**另一个进程**启动，
-# 只用标准库的 `urllib` 提问。
+# 教程 000 Q4、001 Q5、004 Q5 列出“服务化封装、弹性伸缩、监控告警、安全防护”，各一句话。`serve.py` 把这些做成了可以运行的：与 OpenAI 相同的接口（同样的路径、同样的 JSON），密钥、限额、指标、会打码的日志。这里像真正部署那样，把它作为**另一个进程**启动，只用标准库的 `urllib` 提问。
 # %% [markdown] lang="en"
-# The expected effect does not appear: without the three that "matter most" the lead shrinks most, but the answer flips hardly
-# more often than without the three that matter least. The task is why: in these reviews a few small words make the sense
-# together (`not`, `but`, `so was I`), while a first-order estimate gives each token a number **of its own** and cannot say "the
-# opposite, together"; and a sentence with words deleted is one that the model has never seen. The patching of section 3 has
-# neither fault: what it puts in comes from another real story.
+# The expected effect does not appear: without the three that "matter most" the lead shrinks most, but the answer flips
+# hardly more often than without the three that matter least. The task is why: in these reviews a few small words make
+# the sense together (`not`, `but`, `so was I`), while a first-order estimate gives each token a number **of its own**
+# and cannot say "the opposite, together"; and a sentence with words deleted is one that the model has never seen. The
+# patching of section 3 has neither fault: what it puts in comes from another real story.
 #
 # ## 7. Serve it
 #
-# Tutorials 000 Q4, 001 Q5 and 004 Q5 list "an interface, scaling, monitoring, protection", a line each. `serve.py` makes them run:
-# OpenAI's interface (the same paths, the same JSON), a key, limits, metrics, a log that masks. Here it starts as in earnest, as
-# **another process**, and is asked with the standard library's `urllib` alone.
+# Tutorials 000 Q4, 001 Q5 and 004 Q5 list "an interface, scaling, monitoring, protection", a line each. `serve.py`
+# makes them run: OpenAI's interface (the same paths, the same JSON), a key, limits, metrics, a log that masks. Here it
+# starts as in earnest, as **another process**, and is asked with the standard library's `urllib` alone.
 # %%
 KEY = "a-key-of-this-lesson-only"
 (OUT / "key.txt").write_text(KEY + "\n", encoding="utf-8")
@@ -567,11 +561,17 @@ reviews_asked = {"model": "sentiment", "input": ["I was pleased about the story,
 with ask("/v1/classify", reviews_asked) as response:
     print(json.load(response)["data"][0])
 # %% [markdown] lang="zh"
-# 服务写出的文字与本课里直接调用模型的完全一样。下面是流式输出（`"stream": true`）：服务器每写一个词元就发一行 `data: {…}`（server-sent events），
-# 最后一行是 `data: [DONE]`。没有密钥的请求得到 401。
+# 服务写出的文字与本课里直接调用模型的完全一样。下面是流式输出（`"stream": true`）：服务器每写一个词元就发一行 `data: {…}`（server-sent events），最后一行是 `data: [DONE]`。没有密钥的请求得到 401。
+#
+# 最后是监控：`/metrics` 用 Prometheus 的格式给出请求数、用时、写出的词元，还有提示让模型多“惊讶”。惊讶升高，说明来的文字与训练数据不同了——这就是教程说的“异常告警”可以盯住的数。日志里的邮箱和号码已经打码。
 # %% [markdown] lang="en"
-# The served text is exactly the one that this lesson gets from the model itself. Next, streaming (`"stream": true`): for each
-# token the server sends a line `data: {…}` (server-sent events), and at last `data: [DONE]`. A request without the key gets 401.
+# The served text is exactly the one that this lesson gets from the model itself. Next, streaming (`"stream": true`):
+# for each token the server sends a line `data: {…}` (server-sent events), and at last `data: [DONE]`. A request without
+# the key gets 401.
+#
+# At last, monitoring: `/metrics` tells in Prometheus' format the requests, how long they took, the tokens written, and
+# how much the prompts surprise the model. When that rises, other text comes in than was trained on: a number for the
+# tutorials' "alarms". In the log, addresses and numbers are masked.
 # %%
 pieces = []
 with ask("/v1/completions", body | {"stream": True}) as response:
@@ -589,19 +589,15 @@ try:
 except urllib.error.HTTPError as error:
     print(error.code, json.load(error)["error"]["message"])
     assert error.code == 401
-with contextlib.suppress(urllib.error.HTTPError):
-    ask("/v1/completions", body | {"prompt": "Write to mia@example.com or call 555 0199 88"}).close()
-# %% [markdown] lang="zh"
-# 最后是监控：`/metrics` 用 Prometheus 的格式给出请求数、用时、写出的词元，还有提示让模型多“惊讶”。惊讶升高，说明来的文字与训练数据不同了——
-# 这就是教程说的“异常告警”可以盯住的数。日志里的邮箱和号码已经打码。
-# %% [markdown] lang="en"
-# At last, monitoring: `/metrics` tells in Prometheus' format the requests, how long they took, the tokens written, and how much
-# the prompts surprise the model. When that rises, other text comes in than was trained on: a number for the tutorials' "alarms".
-# In the log, addresses and numbers are masked.
-# %%
+ask("/v1/completions", body | {"prompt": "Write to mia@example.com or call 555 0199 88"}).close()
 with ask("/metrics") as response:
     metrics = response.read().decode("utf-8")
-wanted = ("gpt_requests_total", "gpt_generated_tokens_total", "gpt_prompt_surprise_nats_sum", "gpt_prompt_surprise_nats_count")
+wanted = (
+    "gpt_requests_total",
+    "gpt_generated_tokens_total",
+    "gpt_prompt_surprise_nats_sum",
+    "gpt_prompt_surprise_nats_count",
+)
 print("\n".join(line for line in metrics.splitlines() if line.startswith(wanted)))
 server.terminate()
 server.wait(20)
@@ -612,6 +608,8 @@ line = next(line for line in logged if "Write to" in line)
 print("in the log:", line.split(" ", 2)[2])
 assert "mia@example.com" not in "".join(logged) and "0199" not in "".join(logged)
 assert 'path="/v1/completions",status="200"' in metrics and 'status="401"' in metrics
+
+
 # %% [markdown] lang="zh"
 # ## 8　练习
 #
@@ -621,28 +619,32 @@ assert 'path="/v1/completions",status="200"' in metrics and 'status="401"' in me
 #
 # **1.** The logit lens: `states` is (L+1, T, C); return log-probabilities (L+1, T, V).
 # %% tags=["exercise"]
-def my_lens(model, states):
-    ...
+def my_lens(model, states): ...
 
 
 check.lens(my_lens)
+
+
 # %% tags=["solution"]
 def my_lens(model, states):
     return model.lm_head(model.transformer.ln_f(states)).log_softmax(-1)
 
 
 check.lens(my_lens)
+
+
 # %% [markdown] lang="zh"
 # **2.** 关掉一个头：`x` 是 (B, T, C)，`heads` 个头的输出并排放着。返回把第 `head` 个头（从 0 数）的通道设为 0 的副本。
 # %% [markdown] lang="en"
-# **2.** Switch a head off: `x` is (B, T, C), the outputs of `heads` heads side by side. Return a copy in which the channels of
-# head number `head` (from 0) are 0.
+# **2.** Switch a head off: `x` is (B, T, C), the outputs of `heads` heads side by side. Return a copy in which the
+# channels of head number `head` (from 0) are 0.
 # %% tags=["exercise"]
-def my_head_off(x, head, heads):
-    ...
+def my_head_off(x, head, heads): ...
 
 
 check.head(my_head_off)
+
+
 # %% tags=["solution"]
 def my_head_off(x, head, heads):
     size = x.size(-1) // heads
@@ -652,16 +654,19 @@ def my_head_off(x, head, heads):
 
 
 check.head(my_head_off)
+
+
 # %% [markdown] lang="zh"
 # **3.** 把矩阵量化到 `bits` 位（有符号，正负对称）：每一行一个比例，四舍五入，再乘回比例。
 # %% [markdown] lang="en"
 # **3.** Round a matrix to `bits` bits (signed, symmetric): a scale for each row, round, multiply by the scale again.
 # %% tags=["exercise"]
-def my_quantise(weight, bits):
-    ...
+def my_quantise(weight, bits): ...
 
 
 check.quantise(my_quantise)
+
+
 # %% tags=["solution"]
 def my_quantise(weight, bits):
     scale = weight.abs().amax(1, keepdim=True) / (2 ** (bits - 1) - 1)
@@ -669,17 +674,20 @@ def my_quantise(weight, bits):
 
 
 check.quantise(my_quantise)
+
+
 # %% [markdown] lang="zh"
 # **4.** 提前离开：`logprobs` 是透镜的 (L+1, T, V)。对每个词元返回第一个最大概率超过 `p` 的层（1 到 L；第 0 项是嵌入，不算）；一层也没有，就是 L。
 # %% [markdown] lang="en"
 # **4.** Leave early: `logprobs` is the lens, (L+1, T, V). For each token return the first layer, 1 to L, whose largest
 # probability is above `p` (entry 0 is the embedding and does not count); L if there is none.
 # %% tags=["exercise"]
-def my_exits(logprobs, p):
-    ...
+def my_exits(logprobs, p): ...
 
 
 check.exits(my_exits)
+
+
 # %% tags=["solution"]
 def my_exits(logprobs, p):
     sure = logprobs[1:].exp().amax(-1) > p  # (L, T)
@@ -688,17 +696,20 @@ def my_exits(logprobs, p):
 
 
 check.exits(my_exits)
+
+
 # %% [markdown] lang="zh"
 # **5.** 读流：`lines` 是一条流的各行（字符串，末尾没有换行）。返回接起来的文字。有的块没有 `choices`（只报用量）。
 # %% [markdown] lang="en"
-# **5.** Read a stream: `lines` are a stream's lines (strings without their line ends). Return the whole text. Some chunks have
-# no `choices` (they tell the usage only).
+# **5.** Read a stream: `lines` are a stream's lines (strings without their line ends). Return the whole text. Some
+# chunks have no `choices` (they tell the usage only).
 # %% tags=["exercise"]
-def my_stream(lines):
-    ...
+def my_stream(lines): ...
 
 
 check.stream(my_stream)
+
+
 # %% tags=["solution"]
 def my_stream(lines):
     text = ""

@@ -89,8 +89,14 @@ def test_a_wrong_head_gets_its_hint(wrong, hint, capsys):
     [
         (lambda w, bits: (w / (w.abs().max() / 7)).round() * (w.abs().max() / 7), "one scale for all"),
         (lambda w, bits: RIGHT["my_quantise"](w, bits + 1), "4 signed bits"),
-        (lambda w, bits: (w / w.abs().amax(1, keepdim=True) * 8).round() * w.abs().amax(1, keepdim=True) / 8, "not by 8"),
-        (lambda w, bits: (w / w.abs().amax(1, keepdim=True) * 7).trunc() * w.abs().amax(1, keepdim=True) / 7, "cut off"),
+        (
+            lambda w, bits: (w / w.abs().amax(1, keepdim=True) * 8).round() * w.abs().amax(1, keepdim=True) / 8,
+            "not by 8",
+        ),
+        (
+            lambda w, bits: (w / w.abs().amax(1, keepdim=True) * 7).trunc() * w.abs().amax(1, keepdim=True) / 7,
+            "cut off",
+        ),
         (lambda w, bits: (w / w.abs().amax(1, keepdim=True) * 7).round(), "multiply by the scale"),
     ],
 )
