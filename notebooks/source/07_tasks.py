@@ -74,16 +74,24 @@ tokenizer.add_bos_token = True
 machine = pick_machine("cpu")
 
 
+@contextlib.contextmanager
+def quiet():
+    """Keep lines and progress bars off the page."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
 def make(kind, count):
     """A folder with train.jsonl, val.jsonl and test.jsonl of the toy world."""
-    write_task(OUT / "data" / kind, kind, "en", seed=1, count=count, overwrite=True)
+    with quiet():
+        write_task(OUT / "data" / kind, kind, "en", seed=1, count=count, overwrite=True)
     return OUT / "data" / kind
 
 
 def fine_tune(name, data, task, **settings):
     """finetune.py without its lines on the screen -> the content of report.json."""
     config = FinetuneConfig(start.tiny(), data, OUT / name, task, epochs=0.01, dropout=0.0, overwrite=True, **settings)
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    with quiet():
         return finetune(config)
 
 
@@ -94,7 +102,7 @@ def rows_of(data, split):
 # %% [markdown] lang="zh"
 # ## 1　提示 → 答案
 #
-# 教程 001 §3.4 说关系抽取是“判断文本中实体之间的语义关系”（问答、翻译的说法也一样），没有说损失怎么算。其实不需要任何新的网络：把提示和答案连成一行，照旧预测下一个词元，但**只有答案的词元计入损失**。提示里的目标写成 `IGNORED`（−100），`F.cross_entropy` 会跳过它们。
+# 教程 001 §3.4 说关系抽取是“从文本中抽取实体之间的语义关系。通过微调使模型学习实体-关系三元组”；问答、翻译、摘要也各有这样一句，都没有说损失怎么算。其实不需要任何新的网络：把提示和答案连成一行，照旧预测下一个词元，但**只有答案的词元计入损失**。提示里的目标写成 `IGNORED`（−100），`F.cross_entropy` 会跳过它们。
 #
 # 我们的任务：读一个故事，写出谁把什么给了谁。每个故事是按已知的事件写成的，所以答案确切无疑。
 # %% [markdown] lang="en"
@@ -283,7 +291,7 @@ def tfidf(questions, stories):
 
 
 def exact(prompts, truths):
-    with contextlib.redirect_stderr(io.StringIO()):
+    with quiet():
         written = write_answers(answerer, tokenizer, [Conversation(((p, ""),)) for p in prompts], machine, room=24)
     return float(np.mean([w == t for w, t in zip(written, truths, strict=True)]))
 

@@ -455,11 +455,11 @@ assert by_bits[4] < 0.05 < by_bits[3] < 1 < by_bits[2]
 # 0. First a small classifier (is a review positive, neutral or negative?).
 # %%
 reviews = OUT / "data" / "reviews"
-write_reviews(reviews, 3000, "hard", seed=1, language="en")
 config = FinetuneConfig(
     start.tiny(), reviews, OUT / "sentiment", min_steps=300, epochs=0.01, evaluations=3, overwrite=True
 )
-with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # no lines, no bars
+    write_reviews(reviews, 3000, "hard", seed=1, language="en")
     report = finetune(config)
 classifier = load_fine_tuned(OUT / "sentiment", "cpu")
 print(f"accuracy {report['test']['accuracy']:.1%}, TF-IDF {report['baselines']['tfidf']['accuracy']:.1%}")
