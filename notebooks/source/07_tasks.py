@@ -332,9 +332,10 @@ for size in sizes:
         chosen_by = nearest(of_questions[layer], of_stories[layer]).numpy()
         found_by[name].append((chosen_by == right).mean())
 figure, axes = plt.subplots(figsize=(6, 3))
-for (name, shares), colour, above in zip(found_by.items(), ("#0072B2", "#D55E00", "#009E73"), (6, -14, 6), strict=True):
+labels = ((1, (3, 6), "left"), (2, (-4, -14), "right"), (1, (3, 6), "left"))  # at which point, how far from it
+for (name, shares), colour, (at, offset, side) in zip(found_by.items(), start.COLOURS, labels, strict=False):
     axes.plot(sizes, shares, marker="o", color=colour)
-    axes.annotate(name, (sizes[1], shares[1]), (3, above), textcoords="offset points", fontsize=9, color=colour)
+    axes.annotate(name, (sizes[at], shares[at]), offset, textcoords="offset points", color=colour, ha=side)
 axes.set(xscale="log", xlabel="stories to choose from", ylabel="right story found (recall@1)", ylim=(0, 1.05))
 axes.set_xticks(sizes, map(str, sizes), minor=False)
 axes.minorticks_off()
