@@ -154,7 +154,7 @@ axes.annotate(
 axes.plot(*zip(*curve, strict=True), "o-", color="#0072B2")
 axes.annotate("each token when p > 0.5, 0.8, … 0.999", curve[2], (-185, -12), textcoords="offset points", color="#0072B2",
               fontsize=9)  # fmt: skip
-axes.set(xlabel="layers used, on average", ylabel="loss (nats a token)")
+axes.set(xlabel="layers used, on average", ylabel="loss (nats a token)", xticks=(1, 2, 3))
 plt.show()
 assert fixed[0] > fixed[1] > fixed[2] > fixed[3] and fixed[2] > 1.4 * fixed[3] and curve[-1][1] < 1.02 * fixed[3]
 # %% [markdown] lang="zh"
@@ -576,7 +576,7 @@ with ask("/v1/classify", reviews_asked) as response:
 pieces = []
 with ask("/v1/completions", body | {"stream": True}) as response:
     lines = [line.decode("utf-8").rstrip("\n") for line in response]
-print(lines[0][:110] + "…")
+print("data: … ", json.loads(lines[0].removeprefix("data: "))["choices"])
 print(lines[-2] if lines[-1] == "" else lines[-1])
 for line in lines:
     if line.startswith("data: {"):
