@@ -247,19 +247,20 @@ print("\nloss, in nats, at places where it looks at the first token (over 50 %),
 for name, (idle, busy) in rises.items():
     print(f"if its output is replaced by {name}: {idle:+.3f} and {busy:+.3f}")
 (idle_0, busy_0), (idle_rest, busy_rest) = rises.values()
-assert idle_0 > 0.03 and abs(idle_rest) < 0.02 and busy_rest > 1.5 * busy_0
+assert abs(idle_rest) < 0.05 and busy_rest > idle_rest + 0.02
 # %% [markdown] lang="zh"
-# 站在 ` met`、` had` 这样的词上，下一个词与名字无关，这个头就去看第一个词元。它在“休息”吗？预期是：在这些位置关掉它不花代价。**预期没有出现**：设成 0，两种位置损失都增加，而且差不多。但换成“只看第一个词元时给出的那个向量”，休息的位置就没有代价了，忙的位置代价翻倍。所以休息不等于什么都不做：它加上一个**固定的向量**，后面的计算已经习惯了它。关掉一个头，与让它休息，是两件事。
+# 站在 ` met`、` had` 这样的词上，下一个词与名字无关，这个头就去看第一个词元。它在“休息”吗？预期是：在这些位置关掉它不花代价。印出这一页的模型里，**预期没有出现**：设成 0，两种位置的损失都增加，而且差不多；换成“只看第一个词元时给出的那个向量”，休息的位置才没有代价，忙的位置代价更大。所以在这里，休息不等于什么都不做：它加上一个**固定的向量**，后面的计算已经习惯了它。同样的网络用另外三个种子训练，设成 0 在休息的位置就不花代价（−0.04、0.00、−0.01）。哪一种，只有干预才知道。
 #
 # ## 3　激活修补：干预才算证据
 #
 # 教程 000、001、002、004 §8.4 都建议“结合因果分析……识别出模型决策的关键特征”，没有一行代码。最小的因果分析：跑两个只差一个名字的故事，在 Tom 的故事里，把**一个位置、一层**的状态换成 Sam 的故事里的状态，看下一个词会不会变。一个前向钩子（forward hook）就够了。衡量的是 logit(` Sam`) − logit(` Tom`)：负的说 Tom，正的说 Sam。
 # %% [markdown] lang="en"
 # On words such as ` met` and ` had`, after which no hero's name is wanted, the head looks at the first token. Is it
-# resting? One expects that switching it off costs nothing there. **That does not appear**: with 0 in its place, both
-# kinds of places lose, and about as much. But with the vector that it gives when it looks at the first token only, the
-# resting places lose nothing, and the busy ones twice as much. Resting is not doing nothing: it adds one **constant
-# vector**, and what follows counts on it. To switch a head off and to let it rest are two things.
+# resting? One expects that switching it off costs nothing there. In the model that made this page, **that does not
+# appear**: with 0 in its place, both kinds of places lose, and about as much; with the vector that it gives when it
+# looks at the first token only, the resting places lose nothing, and the busy ones more. So here resting is not doing
+# nothing: it adds one **constant vector**, and what follows counts on it. In the same net trained from three other
+# seeds, 0 costs nothing at the resting places (−0.04, 0.00, −0.01). Which it is, only the intervention tells.
 #
 # ## 3. Activation patching: intervening is evidence
 #
@@ -339,14 +340,16 @@ for layer in range(layers):
     if layer == layers - 1:
         assert [head for head, lead in enumerate(leads) if lead > 0] == [namer]
 # %% [markdown] lang="zh"
-# 十二个头里只有一个让下一个词变成 ` Sam`，正是第 2 节里看问号的那个头。这是关于**这一个故事**的证据；换一种开头（没有问号），路线会不会变？练习之后可以自己试。
+# 十二个头里只有一个让下一个词变成 ` Sam`，正是第 2 节里看问号的那个头。用另外三个种子训练的同样的网络，路线完全一样：第一个名字、问号、最后一层的一个头（编号不同）。但这仍只是关于**这一种开头**的证据；开头换成没有问号的，名字会放在哪里？可以自己试。
 #
 # ## 4　每个头值多少
 #
 # 教程 000 Q4：`模型裁剪：去除不必要的层和参数，减小模型尺寸，加快推理速度`。哪些“不必要”？逐个关掉，量损失。
 # %% [markdown] lang="en"
-# One head of twelve turns the next word into ` Sam`, and it is the one of section 2 that looks at the question mark.
-# That is evidence about **this story**; is the route the same after another beginning, without a question mark? Try it.
+# One head of twelve turns the next word into ` Sam`, and it is the one of section 2 that looks at the question mark. In
+# the same net trained from three other seeds the route is the same: the first name, the question mark, one head of the
+# last layer (of another number). Yet that is evidence about **this beginning** only; where is the name put where no
+# question mark stands? Try it.
 #
 # ## 4. What each head is worth
 #
@@ -377,19 +380,19 @@ axes.set_title("loss without this head (nats a token)", fontsize=10)
 axes.grid(False)
 plt.show()
 print("without a whole part: " + ", ".join(f"{name} +{rise:.2f}" for name, rise in parts.items()))
-assert cost[0].min() > cost[1:].max() and parts["mlp 1"] > 10 * parts["mlp 3"]
+assert cost[0].mean() > 3 * cost[1:].mean() and parts["mlp 1"] > 10 * parts["mlp 3"]
 
 
 # %% [markdown] lang="zh"
-# 第一层的每一个头都比后两层的任何一个头更要紧：后面的层都建在它上面。后两层有几个头几乎不要钱——那是剪枝的候选。注意：这是**不重新训练**时的代价，而且一次只关一个；两个头各自可以不要，不等于两个都可以不要。
+# 第一层的头平均比后两层的要紧得多：后面的层都建在它们上面。后两层有几个头几乎不花代价——那是剪枝的候选。注意：这是**不重新训练**时的代价，而且一次只关一个；两个头各自可以不要，不等于两个都可以不要。
 #
 # ## 5　勘误 E12：int8 一定更快吗
 #
 # 教程 000 Q4：`量化加速：将浮点模型转为定点模型，压缩存储空间，提高计算效率 `。前半句总是对的，后半句要看瓶颈在哪里。`gpt/fast/int8.py` 把每一行权重存成 −127 到 127 的整数和一个比例。
 # %% [markdown] lang="en"
-# Every head of the first layer matters more than any head of the other two: they build on it. Some heads of the later
-# layers cost next to nothing: candidates for pruning. Mind that this is the price **without training again**, for one
-# head at a time; two heads that can each be spared cannot always both be spared.
+# On average the heads of the first layer matter far more than those of the other two, which build on them. Some heads
+# of the later layers cost next to nothing: candidates for pruning. Mind that this is the price **without training
+# again**, for one head at a time; two heads that can each be spared cannot always both be spared.
 #
 # ## 5. Erratum E12: is int8 always faster?
 #
@@ -728,7 +731,7 @@ check.stream(my_stream)
 # |---|---|---|
 # | 000 §2.1：调整解码器的层数，“适应不同规模的输入文本”（E38） | GPT 每个词元跑满所有层；早走按把握，不按文本规模，而且要付损失 | 1 |
 # | 各篇 §8.3–8.4：GPT 是黑盒，要结合因果分析 | 每个状态都可以读、可以换：这里十二个头中找到了取名字的那一个 | 2、3 |
-# | 000 Q4、001 Q5、004 Q5：去除不必要的层和参数 | 逐个关掉才知道哪个不必要；第一层的头一个也不能少 | 4 |
+# | 000 Q4、001 Q5、004 Q5：去除不必要的层和参数 | 逐个关掉才知道哪个不必要；第一层的头最要紧 | 4 |
 # | 000 Q4、001 Q5、004 Q5：定点“提高计算效率”（E12） | 空间四分之一总是真的；速度要看瓶颈，这个小模型反而更慢 | 5 |
 # | 002 §8.4：增强可解释性 | 理由也要用干预检验；这里梯度 × 输入没有通过 | 6 |
 # | 000 Q4、001 Q5、004 Q5：服务化封装、监控告警、访问鉴权（各一句话） | 一个进程，OpenAI 的接口，密钥、指标、打码的日志 | 7 |
@@ -739,7 +742,7 @@ check.stream(my_stream)
 # |---|---|---|
 # | 000 §2.1: the depth fits "the size of the input" (E38) | a GPT runs all layers for every token; leaving early goes by how sure it is, and costs loss | 1 |
 # | §8.3–8.4 of all: a black box that needs causal analysis | every state can be read and exchanged: of twelve heads, the one that fetches the name was found | 2, 3 |
-# | 000 Q4, 001 Q5, 004 Q5: remove layers and parameters that are not needed | switching each off shows which; in the first layer, no head can be spared | 4 |
+# | 000 Q4, 001 Q5, 004 Q5: remove layers and parameters that are not needed | switching each off shows which; the heads of the first layer matter most | 4 |
 # | 000 Q4, 001 Q5, 004 Q5: fixed point "computes faster" (E12) | a quarter of the space, always; speed depends on what is slow, and this small model gets slower | 5 |
 # | 002 §8.4: more interpretability | reasons, too, are tested by intervening; here gradient × input does not pass | 6 |
 # | 000 Q4, 001 Q5, 004 Q5: an interface, monitoring, keys (a line each) | one process with OpenAI's interface, a key, metrics, a log that masks | 7 |
