@@ -96,8 +96,10 @@ print(f"{layers} layers of {heads} heads; loss on {len(unseen)} unseen stories: 
 # The residual stream has one width from beginning to end, so the last norm and the head can be put after any layer:
 # what would it say if it stopped here? Two lines by hand, equal to `logit_lens` of `gpt/inside/interpret.py`.
 # %%
-prompt = "Do you know {0}, the brave rabbit? {0} wanted to be a carpenter one day. On a cloudy day, he walked to the garden. "
-prompt += '{0} was carrying a little lamp. There {0} met Zoe, a tidy girl. "May I hold your lamp,'
+prompt = (
+    "Do you know {0}, the brave rabbit? {0} wanted to be a carpenter one day. On a cloudy day, he walked to the "
+    'garden. {0} was carrying a little lamp. There {0} met Zoe, a tidy girl. "May I hold your lamp,'
+)
 tom, sam = encode(prompt.format("Tom")), encode(prompt.format("Sam"))
 states, weights = trace(tiny, tom)  # (L + 1, T, C), (L, nh, T, T)
 with torch.no_grad():
@@ -502,8 +504,11 @@ for example in read_examples(reviews / "test.csv")[:150]:
     (best, second), moved = reasons(ids)
     order = 1 + moved[1:].argsort().numpy()  # the first token only marks the beginning
     deleted = {
-        "nothing deleted": [], "the 3 least": order[:3], "3 at random": picked.choice(order, 3, False), "the 3 most": order[-3:]
-    }  # fmt: skip
+        "nothing deleted": [],
+        "the 3 least": order[:3],
+        "3 at random": picked.choice(order, 3, False),
+        "the 3 most": order[-3:],
+    }
     for name, places in deleted.items():
         with torch.no_grad():
             logits = scores([token for place, token in enumerate(ids) if place not in places])
