@@ -543,7 +543,7 @@ command = [sys.executable, "serve.py", "--model", str(start.tiny()), str(OUT / "
            "--key-file", str(OUT / "key.txt"), "--log-prompts", "--device", "cpu"]  # fmt: skip
 server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8")
 atexit.register(server.kill)  # also if a cell below fails
-first_line = server.stdout.readline()  # it says where it listens, once it does
+first_line = server.stdout.readline()  # it says where it will listen
 url = re.search(r"http://[\w.:]+", first_line)[0]
 print(re.sub(r":\d+", ":PORT", first_line.strip()))
 
@@ -554,6 +554,12 @@ def ask(path, body=None, key=KEY):
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     return urllib.request.urlopen(urllib.request.Request(url + path, data, headers), timeout=60)
 
+
+for _ in range(300):  # /health answers, without a key, as soon as anything does
+    with contextlib.suppress(urllib.error.URLError), ask("/health") as response:
+        print("health:", json.load(response)["status"])
+        break
+    time.sleep(0.1)
 
 body = {"model": "tiny", "prompt": "Do you know Tom, the brave rabbit?", "max_tokens": 30, "temperature": 0, "seed": 1}
 with ask("/v1/completions", body) as response:
