@@ -11,6 +11,7 @@ notebooks/solutions/NN_name.ipynb. The code runs once, and both languages show w
 code cells and those with the tag "setup".
 """
 
+import re
 import socket
 import time
 from collections.abc import Iterable
@@ -138,7 +139,7 @@ def build(path: Path, check: bool) -> str:
         copy_outputs(made[NOTEBOOKS], made[LANGUAGES["en"]])
         run(made[SOLUTIONS], NOTEBOOKS)
     except (CellExecutionError, CellTimeoutError, ValueError) as error:
-        return str(error)
+        return re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # IPython colours its tracebacks
     for folder, new in made.items():
         target = folder / f"{path.stem}.ipynb"
         if check and not same_cells(new, target):

@@ -40,7 +40,7 @@ def head(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> bool:
     masked = scores.masked_fill(~seen, -math.inf)
     mistakes = {
         "没有因果掩码：看到了后面 / no causal mask: it sees later tokens": scores.softmax(-1) @ v,
-        "softmax 的维数错了：每一行的和应为 1（dim=-1） / softmax over the wrong dimension: rows must sum to 1 (dim=-1)": (
+        "softmax 的维数错了：每行和为 1（dim=-1） / softmax over the wrong dimension: rows sum to 1": (
             masked.softmax(0) @ v
         ),
         "没有除以 √d / the scores are not divided by √d": (scores * math.sqrt(8))
@@ -91,8 +91,7 @@ def split(function: Callable[[Tensor, int], Tensor]) -> bool:
     """(B, T, C) to (B, n_head, T, C / n_head)."""
     x = torch.arange(2 * 3 * 8.0).view(2, 3, 8)
     mistakes = {
-        "view 直接变形会把不同词元混在一起：先 (B, T, n_head, hs) 再 transpose / view mixes tokens: make (B, T, n_head, hs), "
-        "then transpose": x.view(2, 4, 3, 2),
+        "view 把不同词元混在一起 / view mixes tokens: make (B, T, n_head, hs), then transpose": x.view(2, 4, 3, 2),
         "还差 transpose：头要在时间前面 / transpose is missing: heads come before time": x.view(2, 3, 4, 2),
         "头和通道换了位置：每个头拿相邻的通道 / heads and channels are swapped: a head gets neighbouring channels": (
             x.view(2, 3, 2, 4).permute(0, 3, 1, 2)
@@ -125,7 +124,7 @@ def block(function: Callable[..., Tensor]) -> bool:
         "第二处没有残差 / the second residual is missing": mlp(norm_2(middle)),
         "MLP 没有用上 / the MLP is not used": middle,
         "第二处加的应是注意力之后的 x / the second residual adds the x after attention": x + mlp(norm_2(middle)),
-        "残差绕过了归一化：加的是 x，不是 norm(x) / add x itself, not norm(x)": (
+        "残差应加 x，不是 norm(x) / add x itself, not norm(x)": (
             norm_2(norm_1(x) + attend(norm_1(x))) + mlp(norm_2(norm_1(x) + attend(norm_1(x))))
         ),
         "没有归一化 / nothing is normalised": x + attend(x) + mlp(x + attend(x)),

@@ -278,8 +278,8 @@ try:
 except RuntimeError as error:
     print("004:", error)
 
-fresh = list(islice(stories("lesson 2"), 16))
-texts = [torch.tensor([tokenizer.end_of_text, *tokenizer.encode(story.text)]) for story in fresh]
+encoded = ([tokenizer.end_of_text, *tokenizer.encode(story.text)] for story in stories("lesson 2"))
+texts = [torch.tensor(ids) for ids in islice((ids for ids in encoded if len(ids) <= 128), 16)]
 losses = {"000": [], "right": []}
 with torch.no_grad():
     for text in texts:
