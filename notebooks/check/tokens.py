@@ -31,7 +31,7 @@ def encode(function: Callable[[bytes, dict[bytes, int]], list[int]]) -> bool:
     """The neighbours whose token has the lowest id are joined first."""
     ids = {bytes([byte]): byte for byte in range(256)}
     ids |= {b"yz": 256, b"xy": 257, b"bc": 258, b"abc": 259, b"de": 260, b"abcd": 261}
-    order = "每一步合并编号最小的对：不是最左边的，也不是最长的 / join the pair with the lowest id, not the leftmost or longest"
+    order = "合并编号最小的对，不是最左或最长的 / join the pair with the lowest id, not the leftmost or longest"
     nothing = "还没有合并 / nothing was joined"
     once = "合并一次以后要再来，直到不能合并 / go on after a merge until no two spell a token"
     hints = {(257, 122): order, (261, 101): order, (97, 98, 99, 100, 101): nothing, (97, 258, 100, 101): once}

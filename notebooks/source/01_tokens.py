@@ -88,7 +88,7 @@ for number in range(1, 11):
     for word, times in words.items():
         for left, right in pairwise(parts[word]):
             count[left + right] += times
-    best = min(count, key=lambda token: (-count[token], token))  # of equally frequent pairs, the first in the alphabet
+    best = min(count, key=lambda token: (-count[token], token))  # of equals, the first in the alphabet
     merges.append(best)
     for word, tokens in parts.items():
         joined = []
@@ -126,11 +126,12 @@ vocabularies = {
     "stories + AI": Tokenizer.train([*chinese_stories, *about_ai], 1024, train_bpe_with_heap),
 }
 english_story = next(stories("lesson 1")).text
-rows = {"人工智能": "word", sentence: "sentence", chinese_stories[0]: "Chinese story", english_story: "English story"}
+rows = {"人工智能": "word", sentence: "sentence"}
+rows |= {chinese_stories[0]: "Chinese story", english_story: "English story"}
 print(f"{'tokens':<20}" + "".join(f"{name:>15}" for name in rows.values()))
 for name, vocabulary in vocabularies.items():
     print(f"{name:<20}" + "".join(f"{len(vocabulary.encode(text)):>15}" for text in rows))
-    assert all(vocabulary.decode(vocabulary.encode(text)) == text for text in rows)  # nothing is lost in any of them
+    assert all(vocabulary.decode(vocabulary.encode(text)) == text for text in rows)  # nothing is lost
 
 assert len(english.encode("人工智能")) == 12 and len(english.encode(sentence)) == 42
 last = vocabularies["stories + AI"]
@@ -193,7 +194,7 @@ with torch.no_grad():
 # known, and with it the lowest possible loss.
 # %%
 def count_histories(tokens, longest):
-    """For each length n up to `longest`: runs of n tokens -> how often, and histories -> (how often, kinds of next)."""
+    """For each n: how often each run of n tokens occurs, each history, and how many kinds follow it."""
     tables = []
     for n in range(1, longest + 1):
         runs = Counter(zip(*(tokens[i:] for i in range(n)), strict=False))
