@@ -7,7 +7,7 @@
 # - 量出每一层、每一个头、每一位精度值多少损失：提前离开、剪掉一个头、int8 权重；
 # - 用普通的 HTTP 请求向一个服务提问：流式输出、密钥、监控指标。
 #
-# 对应教程：各篇 §8.3–8.4（可解释性、因果分析）；000 Q4、001 Q5、004 Q5（裁剪、量化、服务化封装、监控、鉴权）；002 §6；003 §7.1。
+# 对应教程：000、001、002、004 §8.3–8.4（可解释性、因果分析）；000 Q4、001 Q5、004 Q5（裁剪、量化、服务化封装、监控、鉴权）；002 §6；003 §7.1。
 # %% [markdown] lang="en"
 # # Lesson 8: look inside, then serve
 #
@@ -18,8 +18,8 @@
 # - measure what each layer, each head and each bit is worth: leaving early, a head removed, int8 weights;
 # - ask a served model by plain HTTP: streaming, the key, the metrics.
 #
-# It goes with §8.3–8.4 of all tutorials (interpretability, causal analysis); 000 Q4, 001 Q5, 004 Q5 (pruning,
-# quantisation, serving, monitoring, keys); 002 §6; 003 §7.1.
+# It goes with tutorials 000, 001, 002, 004 §8.3–8.4 (interpretability, causal analysis); 000 Q4, 001 Q5, 004 Q5
+# (pruning, quantisation, serving, monitoring, keys); 002 §6; 003 §7.1.
 # %%
 import sys
 from pathlib import Path
@@ -390,7 +390,7 @@ assert cost[0].mean() > 3 * cost[1:].mean() and parts["mlp 1"] > 10 * parts["mlp
 #
 # ## 5　勘误 E12：int8 一定更快吗
 #
-# 教程 000 Q4：`量化加速：将浮点模型转为定点模型，压缩存储空间，提高计算效率 `。前半句总是对的，后半句要看瓶颈在哪里。`gpt/fast/int8.py` 把每一行权重存成 −127 到 127 的整数和一个比例。
+# 教程 000 Q4：`量化加速：将浮点模型转为定点模型，压缩存储空间，提高计算效率`。前半句总是对的，后半句要看瓶颈在哪里。`gpt/fast/int8.py` 把每一行权重存成 −127 到 127 的整数和一个比例。
 # %% [markdown] lang="en"
 # On average the heads of the first layer matter far more than those of the other two, which build on them. Some heads
 # of the later layers cost next to nothing: candidates for pruning. Mind that this is the price **without training
@@ -518,17 +518,17 @@ for name, values in leads.items():
     print(f"{name:16} mean lead {np.mean(values):+.2f}, the answer flips in {flips[name]:.0%} of the reviews")
 assert flips["the 3 most"] < flips["the 3 least"] + 0.25
 # %% [markdown] lang="zh"
-# 预期的效果没有出现：删掉“最重要”的三个，领先确实缩得最多，答案却不比删掉“最不重要”的三个翻转得多多少。原因在任务里：这些评论的意思由几个小词一起决定（`not`、`but`、`so was I`），而一阶近似给每个词元一个**单独**的数，说不出“合起来才相反”；“删掉”又造出模型没见过的残句。第 3 节的修补没有这两个毛病：它换上的是另一个真实故事里的状态。
+# 预期的效果没有出现：删掉“最重要”的三个，领先确实缩得最多，答案却不比删掉“最不重要”的三个翻转得多多少。原因很可能在任务里：这些评论的意思由几个小词一起决定（`not`、`but`、`so was I`），而一阶近似给每个词元一个**单独**的数，说不出“合起来才相反”；“删掉”又造出模型没见过的残句。第 3 节的修补没有这两个毛病：它换上的是另一个真实故事里的状态。
 #
 # ## 7　让它服务
 #
 # 教程 000 Q4、001 Q5、004 Q5 列出“服务化封装、弹性伸缩、监控告警、安全防护”，各一句话。`serve.py` 把这些做成了可以运行的：与 OpenAI 相同的接口（同样的路径、同样的 JSON），密钥、限额、指标、会打码的日志。这里像真正部署那样，把它作为**另一个进程**启动，只用标准库的 `urllib` 提问。
 # %% [markdown] lang="en"
 # The expected effect does not appear: without the three that "matter most" the lead shrinks most, but the answer flips
-# hardly more often than without the three that matter least. The task is why: in these reviews a few small words make
-# the sense together (`not`, `but`, `so was I`), while a first-order estimate gives each token a number **of its own**
-# and cannot say "the opposite, together"; and a sentence with words deleted is one that the model has never seen. The
-# patching of section 3 has neither fault: what it puts in comes from another real story.
+# hardly more often than without the three that matter least. Probably the task is why: in these reviews a few small
+# words make the sense together (`not`, `but`, `so was I`), while a first-order estimate gives each token a number **of
+# its own** and cannot say "the opposite, together"; and a sentence with words deleted is one that the model has never
+# seen. The patching of section 3 has neither fault: what it puts in comes from another real story.
 #
 # ## 7. Serve it
 #
@@ -741,10 +741,10 @@ check.stream(my_stream)
 # | 教程怎么说 | 实际情况 | 哪一节 |
 # |---|---|---|
 # | 000 §2.1：调整解码器的层数，“适应不同规模的输入文本”（E38） | GPT 每个词元跑满所有层；早走按把握，不按文本规模，而且要付损失 | 1 |
-# | 各篇 §8.3–8.4：GPT 是黑盒，要结合因果分析 | 每个状态都可以读、可以换：这里十二个头中找到了取名字的那一个 | 2、3 |
+# | 001、002 §8.3–8.4：模型“更像是黑盒系统”，要结合因果分析 | 每个状态都可以读、可以换：这里十二个头中找到了取名字的那一个 | 2、3 |
 # | 000 Q4、001 Q5、004 Q5：去除不必要的层和参数 | 逐个关掉才知道哪个不必要；第一层的头最要紧 | 4 |
 # | 000 Q4、001 Q5、004 Q5：定点“提高计算效率”（E12） | 空间四分之一总是真的；速度要看瓶颈，这个小模型反而更慢 | 5 |
-# | 002 §8.4：增强可解释性 | 理由也要用干预检验；这里梯度 × 输入没有通过 | 6 |
+# | 002 §8.3：可解释性亟需加强 | 理由也要用干预检验；这里梯度 × 输入没有通过 | 6 |
 # | 000 Q4、001 Q5、004 Q5：服务化封装、监控告警、访问鉴权（各一句话） | 一个进程，OpenAI 的接口，密钥、指标、打码的日志 | 7 |
 # %% [markdown] lang="en"
 # ## Summary
@@ -752,8 +752,8 @@ check.stream(my_stream)
 # | the tutorial says | what is true | section |
 # |---|---|---|
 # | 000 §2.1: the depth fits "the size of the input" (E38) | a GPT runs all layers for every token; leaving early goes by how sure it is, and costs loss | 1 |
-# | §8.3–8.4 of all: a black box that needs causal analysis | every state can be read and exchanged: of twelve heads, the one that fetches the name was found | 2, 3 |
+# | 001, 002 §8.3–8.4: "rather a black box", to be combined with causal analysis | every state can be read and exchanged: of twelve heads, the one that fetches the name was found | 2, 3 |
 # | 000 Q4, 001 Q5, 004 Q5: remove layers and parameters that are not needed | switching each off shows which; the heads of the first layer matter most | 4 |
 # | 000 Q4, 001 Q5, 004 Q5: fixed point "computes faster" (E12) | a quarter of the space, always; speed depends on what is slow, and this small model gets slower | 5 |
-# | 002 §8.4: more interpretability | reasons, too, are tested by intervening; here gradient × input does not pass | 6 |
+# | 002 §8.3: interpretability must be strengthened | reasons, too, are tested by intervening; here gradient × input does not pass | 6 |
 # | 000 Q4, 001 Q5, 004 Q5: an interface, monitoring, keys (a line each) | one process with OpenAI's interface, a key, metrics, a log that masks | 7 |
