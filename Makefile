@@ -1,9 +1,9 @@
-# make demo: a corpus, a trained model, a sample, a classifier.   make test: the tests.   make lint: style and types.
+# make demo: a corpus, a trained model, a sample, a classifier.   make test: the tests and all lessons.   make lint: style and types.
 # Each makes .venv itself. Without make, the same commands stand in README.md.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test notebooks notebooks-test wheelhouse lint clean
 
 # Run again, it goes on where it was stopped; a finished fine-tuning only tells its results once more.
 demo: .venv/running
@@ -25,6 +25,19 @@ how = $$(if [ -f $(1)/resume.pt ]; then echo --resume; elif [ ! -f $(1)/model.sa
 
 test: .venv/testing
 	$(BIN)/python -m pytest
+	$(MAKE) notebooks-test
+
+# Makes the lessons' notebooks from notebooks/source/, with new outputs; LESSONS="01 02" makes only these.
+notebooks: .venv/testing
+	$(BIN)/python -m notebooks.build $(LESSONS)
+
+# Runs every lesson, each within a time limit, and compares the notebooks with their sources.
+notebooks-test: .venv/testing
+	$(BIN)/python -m notebooks.build --check $(LESSONS)
+
+# All packages of the lessons in wheelhouse/, for rooms without a network: make wheelhouse SYSTEMS="windows macos linux"
+wheelhouse: .venv/testing
+	$(BIN)/python -m notebooks.wheelhouse $(SYSTEMS)
 
 lint: .venv/testing
 	$(BIN)/ruff check .

@@ -1,0 +1,53 @@
+"""What each lesson begins with: the folder, the look of the pictures, and the model that it reads."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ["TQDM_DISABLE"] = "1"  # no progress bars; tqdm reads it when it is imported
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # else `tokenizers` warns when a process is started beside it
+
+import matplotlib.pyplot as plt
+from IPython.core.getipython import get_ipython
+
+import gpt.running.plots  # noqa: F401  it chooses a backend for files; so it must come before here() chooses another
+from data.default import default_stories
+
+ROOT = Path(__file__).resolve().parent.parent
+# Okabe and Ito's colours, which colour-blind readers can tell apart (jfly.uni-koeln.de/color, 2008).
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+
+
+def here() -> None:
+    """Work in the project's folder, and draw pictures in the notebook."""
+    os.chdir(ROOT)
+    shell = get_ipython()
+    if shell is not None:
+        shell.run_line_magic("matplotlib", "inline")
+    plt.rcParams.update(
+        {
+            "figure.figsize": (7, 3.2),
+            "figure.dpi": 100,
+            "figure.constrained_layout.use": True,
+            "axes.prop_cycle": plt.cycler(color=COLOURS),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "font.size": 9,
+        }
+    )
+
+
+def corpus() -> Path:
+    """The tokens folder of the toy world's English stories, made on first use."""
+    return default_stories(2048)
+
+
+def tiny() -> Path:
+    """The model folder out/tiny, trained on first use as `python train.py tiny` does."""
+    folder = Path("out/tiny")
+    if not (folder / "loss.png").is_file():  # the last thing that a run writes
+        print("正在训练 out/tiny，约需一到四分钟 / training out/tiny, which takes one to four minutes")
+        go_on = ["--resume"] if (folder / "resume.pt").is_file() else []
+        subprocess.run([sys.executable, "train.py", "tiny", *go_on], check=True, capture_output=True)
+    return folder
