@@ -164,6 +164,7 @@ def pretrain(model, optimizers, schedule, dtype=torch.float32, steps=STEPS):
             logits = model(inputs)  # (B, T, V)
         loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # a gradient longer than 1 is scaled down to 1
         set_learning_rate(optimizers, schedule(step))
         for optimizer in optimizers:
             optimizer.step()
@@ -420,3 +421,311 @@ right.set(xlabel="step", ylabel="loss, nats per token")
 right.legend(frameon=False)
 plt.show()
 print("mean loss of the last 8 steps:", {name: round(loss, 2) for name, loss in found.items()})
+
+# %% [markdown] lang="zh"
+# 上图请自己读：哪条线先掉下去、哪条线最后最低？只看开头或只看结尾，会得出相反的结论。一次运行、一个种子，差别很小时不要当真。
+
+# %% [markdown] lang="en"
+# Read the picture yourself: which line falls first, and which is lowest at the end? One would judge differently by the beginning
+# alone. This is one run with one seed, so take no small difference seriously.
+
+# %% [markdown] lang="zh"
+# ## 6　梯度累积：同样的梯度，更少的内存
+#
+# 001 Q3、004 Q3 把“梯度积累”列为省显存的技术，没有代码。做法：把一批分成几份，逐份反向传播，梯度自动相加；每份的损失要**除以份数**，
+# 加起来才等于整批的平均。结果与一次算完相同（只差浮点舍入），所以它不改变训练，只是用时间换内存。
+
+# %% [markdown] lang="en"
+# ## 6. Gradient accumulation: the same gradient with less memory
+#
+# 001 Q3 and 004 Q3 name "梯度积累" as a way to save memory, without code. Split a batch into parts and go backward through each;
+# gradients add up by themselves. Each part's loss is **divided by the number of parts**, so that the sum is the mean of the whole
+# batch. The result is the same up to rounding: accumulation changes nothing about the training, it trades time for memory.
+
+# %%
+def gradients(parts, divide=True):
+    model = new_model()
+    inputs, targets = dataset.batch(0)
+    for x, y in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
+        loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten())
+        (loss / parts if divide else loss).backward()
+    return torch.cat([weight.grad.flatten() for weight in model.parameters()])
+
+
+whole, accumulated, forgotten = gradients(1), gradients(4), gradients(4, divide=False)
+torch.testing.assert_close(accumulated, whole, atol=1e-5, rtol=0)
+print(f"length of the gradient: whole batch {whole.norm():.4f}, 4 parts {accumulated.norm():.4f}, ", end="")
+print(f"4 parts without dividing {forgotten.norm():.4f}")
+assert abs(forgotten.norm() / whole.norm() - 4) < 1e-3
+
+# %% [markdown] lang="zh"
+# ## 7　混合精度：改变的是乘法，不是被训练的权重
+#
+# 教程 000 §8.2 把 Mixed Precision Training 列为“参数高效的微调方法”。它不是：权重仍然是 float32，一个不少地全部在训练；只有矩阵乘法
+# 用 bfloat16 来算。会变的是时间（看硬件：有的 CPU 快一倍多，有的反而慢）和舍入误差。
+
+# %% [markdown] lang="en"
+# ## 7. Mixed precision changes the products, not what is trained
+#
+# Tutorial 000 §8.2 lists Mixed Precision Training among "参数高效的微调方法", the parameter-efficient methods. It is none: all
+# weights stay in float32 and all of them are trained; only matrix products are computed in bfloat16. What changes is the time
+# (it depends on the hardware: some CPUs are twice as fast, others slower) and the rounding.
+
+# %%
+precision = {}
+for dtype in (torch.float32, torch.bfloat16):
+    model = new_model()
+    losses = pretrain(model, build_optimizers(model, "muon", 6e-3, 0.03, 0.1), usual)
+    trained = sum(weight.numel() for weight in model.parameters() if weight.grad is not None or weight.requires_grad)
+    kinds = {str(weight.dtype) for weight in model.parameters()}
+    precision[dtype] = smooth(losses)[-1]
+    print(f"{str(dtype):15} {trained:,} weights trained, kept as {kinds}; last loss {precision[dtype]:.3f}")
+    assert trained == model.num_params() and kinds == {"torch.float32"}
+assert abs(precision[torch.float32] - precision[torch.bfloat16]) < 0.1
+
+# %%
+x = torch.randn(512, 512)
+for dtype in (torch.float32, torch.bfloat16):
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        product = x @ x
+    error = (product.double() - x.double() @ x.double()).abs().max().item()
+    print(f"{str(dtype):15} a product comes out as {product.dtype}, its largest error {error:.1e}")
+
+# %% [markdown] lang="zh"
+# ## 8　权重衰减不是 L2 正则
+#
+# 000 Q3、001 Q4、004 Q4 建议“使用L2正则”。用 SGD 时，在损失里加 $\frac{\lambda}{2}\|\theta\|^2$（L2）与让权重每步衰减是一回事；用 AdamW 时不是
+# （Loshchilov 和 Hutter 2019）：L2 的梯度 $\lambda\theta$ 会先被除以梯度的惯常大小。于是很少收到梯度的权重（罕见词元的词向量）几乎只剩 L2 这一项，
+# 被“归一化”成整步整步地拉向 0；解耦的衰减则对所有权重一视同仁。下面同样的强度做两次：
+
+# %% [markdown] lang="en"
+# ## 8. Weight decay is not L2 regularisation
+#
+# 000 Q3, 001 Q4 and 004 Q4 advise "使用L2正则". With SGD, $\frac{\lambda}{2}\|\theta\|^2$ in the loss (L2) and letting the weights decay are the
+# same. With AdamW they are not (Loshchilov and Hutter 2019): the gradient $\lambda\theta$ of L2 is divided by the gradient's usual size
+# first. Weights that hardly receive a gradient, such as the embeddings of rare tokens, are then left with little but L2, which is
+# normalised to whole steps towards 0; decoupled decay treats all weights alike. Here are both at one strength:
+
+# %%
+STRENGTH = 0.1
+counts = torch.bincount(dataset.batch(0)[0].flatten(), minlength=corpus.vocab_size)
+for step in range(1, STEPS):
+    counts += torch.bincount(dataset.batch(step)[0].flatten(), minlength=corpus.vocab_size)
+groups = {"never seen": counts == 0, "seen 1 to 20 times": (counts > 0) & (counts <= 20), "seen often": counts > 200}
+
+
+def train_with(l2, decay):
+    """AdamW by hand for all matrices, with λθ in the gradient (l2) or beside it (decay)."""
+    model = new_model()
+    states = {name: {} for name, _ in model.named_parameters()}
+    for step in range(STEPS):
+        inputs, targets = dataset.batch(step)
+        F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten()).backward()
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                is_matrix = weight.ndim == 2
+                grad = weight.grad + l2 * is_matrix * weight
+                weight.copy_(adamw_by_hand(weight, grad, states[name], 6e-3 * usual(step), decay * is_matrix))
+                weight.grad = None
+    with torch.no_grad():
+        inputs, targets = dataset.batch(STEPS)
+        loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten()).item()
+    embedding = model.transformer.wte.weight.detach()
+    return loss, {name: embedding[rows].norm(dim=1).mean().item() for name, rows in groups.items()}
+
+
+norms = {"at the start": new_model().transformer.wte.weight.detach()}
+norms = {"at the start": {name: norms["at the start"][rows].norm(dim=1).mean().item() for name, rows in groups.items()}}
+loss_decay, norms["decoupled decay"] = train_with(0.0, STRENGTH)
+loss_l2, norms["L2 in the loss"] = train_with(STRENGTH, 0.0)
+print(f"{'mean length of an embedding':30}" + "".join(f"{name:>22}" for name in groups))
+for name, row in norms.items():
+    print(f"{name:30}" + "".join(f"{length:22.3f}" for length in row.values()))
+print(f"loss on a new batch: decoupled {loss_decay:.2f}, L2 {loss_l2:.2f} nats/token")
+
+# %% [markdown] lang="zh"
+# ## 9　两次训练，一张图
+#
+# 比较两次训练，用不着网上的实验跟踪服务：`train.py` 每次都会写 `metrics.jsonl`，读出来画在一起就行。这里比较两种深度。图上画的是
+# **验证**损失与训练损失，下限还是那条虚线。
+
+# %% [markdown] lang="en"
+# ## 9. Two runs in one picture
+#
+# To compare two runs one needs no tracking service on the web: `train.py` writes a `metrics.jsonl` each time, and one picture can
+# show several. Here are two depths. The dots are **validation** losses; the dashed line is the floor again.
+
+# %%
+def run(name, n_layer):
+    config = TrainConfig(
+        GPTConfig(corpus.vocab_size, 176, n_layer, 4, 64, position="rotary"),
+        Path("out/lessons/03") / name,
+        max_steps=80,
+        batch_size=8,
+        warmup_steps=10,
+        eval_every=80,
+        data=corpus.folder,
+        precision="float32",
+        log_every=4,
+        overwrite=True,
+    )
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        train(config)
+    return read_metrics(config.out)
+
+
+fig, ax = plt.subplots()
+for n_layer, colour in ((1, start.COLOURS[0]), (3, start.COLOURS[1])):
+    rows = run(f"{n_layer}-layers", n_layer)
+    training = [(row["step"], row["train_loss"]) for row in rows if "train_loss" in row]
+    validation = [(row["step"], row["val_loss"]) for row in rows if "val_loss" in row]
+    ax.plot(*zip(*training, strict=True), color=colour)
+    ax.plot(*zip(*validation, strict=True), "o", color=colour)
+    ax.annotate(f"{n_layer} layers", training[-1], xytext=(10, 0), textcoords="offset points", va="center", color=colour)
+    print(f"{n_layer} layers: validation loss {validation[-1][1]:.3f} nats/token, floor {FLOOR:.3f}")
+    assert validation[-1][1] > FLOOR
+ax.axhline(FLOOR, color="black", ls="--", lw=1)
+ax.annotate("exact floor", (0, FLOOR), xytext=(2, 3), textcoords="offset points")
+ax.set(xlabel="step", ylabel="loss, nats per token", xlim=(0, 90), ylim=(0, 8))
+plt.show()
+
+# %% [markdown] lang="zh"
+# ## 练习
+#
+# ### 练习 1　AdamW 的一步
+#
+# 写出 AdamW 的一步。`t` 从 1 开始；返回 `(新权重, 新的 mean, 新的 square)`。别忘了偏差修正（两个平均值都从 0 开始），权重衰减不进梯度。
+
+# %% [markdown] lang="en"
+# ## Exercises
+#
+# ### Exercise 1: one step of AdamW
+#
+# Write one step of AdamW. `t` counts from 1; return `(new weight, new mean, new square)`. Correct the bias of the two means, which
+# began at 0, and keep the weight decay out of the gradient.
+
+# %% tags=["exercise"]
+def my_adamw(weight, grad, mean, square, t, lr, decay, beta1=0.9, beta2=0.95, eps=1e-8):
+    ...
+
+
+check.adamw(my_adamw)
+
+# %% tags=["solution"]
+def my_adamw(weight, grad, mean, square, t, lr, decay, beta1=0.9, beta2=0.95, eps=1e-8):
+    mean = beta1 * mean + (1 - beta1) * grad
+    square = beta2 * square + (1 - beta2) * grad**2
+    unbiased_mean, unbiased_square = mean / (1 - beta1**t), square / (1 - beta2**t)
+    return weight - lr * (unbiased_mean / (unbiased_square.sqrt() + eps) + decay * weight), mean, square
+
+
+check.adamw(my_adamw)
+
+# %% [markdown] lang="zh"
+# ### 练习 2　学习率的时间表
+#
+# 返回第 `step` 步（从 0 数起）用峰值学习率的几成：前 `warmup` 步线性上升，第 `warmup - 1` 步到 1；然后线性下降，恰好在最后一步**之后**到 0。
+# `warmup` 可以是 0。
+
+# %% [markdown] lang="en"
+# ### Exercise 2: the schedule of the learning rate
+#
+# Return the share of the peak rate for step `step`, counted from 0: up in a straight line over the first `warmup` steps, to reach 1
+# at step `warmup - 1`; then down in a straight line, to reach 0 just **after** the last step. `warmup` may be 0.
+
+# %% tags=["exercise"]
+def my_schedule(step, max_steps, warmup):
+    ...
+
+
+check.schedule(my_schedule)
+
+# %% tags=["solution"]
+def my_schedule(step, max_steps, warmup):
+    if step < warmup:
+        return (step + 1) / warmup
+    return (max_steps - step) / (max_steps - warmup)
+
+
+check.schedule(my_schedule)
+
+# %% [markdown] lang="zh"
+# ### 练习 3　梯度累积
+#
+# 把一批分成 `parts` 份（`inputs.chunk(parts)`，每份一样大），逐份反向传播，使 `model` 的梯度等于整批一次算出的梯度。`loss_of(model, x, y)`
+# 返回一份的平均损失。返回整批的平均损失（一个数）。
+
+# %% [markdown] lang="en"
+# ### Exercise 3: gradient accumulation
+#
+# Split a batch into `parts` equal parts (`inputs.chunk(parts)`) and go backward through each, so that the gradients of `model` are
+# those of the whole batch at once. `loss_of(model, x, y)` gives the mean loss of a part. Return the mean loss of the whole batch, a
+# number.
+
+# %% tags=["exercise"]
+def my_accumulation(model, loss_of, inputs, targets, parts):
+    ...
+
+
+check.accumulation(my_accumulation)
+
+# %% tags=["solution"]
+def my_accumulation(model, loss_of, inputs, targets, parts):
+    total = 0.0
+    for x, y in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
+        loss = loss_of(model, x, y) / parts
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+check.accumulation(my_accumulation)
+
+# %% [markdown] lang="zh"
+# ### 练习 4　每字节多少比特
+#
+# 损失的单位是“每词元多少奈特”，换一套词表就不能比了。把它换算成每字节比特数，就与词表无关。
+
+# %% [markdown] lang="en"
+# ### Exercise 4: bits per byte
+#
+# A loss in nats per token cannot be compared between two vocabularies. Convert it to bits per byte, which does not depend on the
+# vocabulary.
+
+# %% tags=["exercise"]
+def my_bits_per_byte(nats_per_token, tokens, bytes):
+    ...
+
+
+check.bits_per_byte(my_bits_per_byte)
+
+# %% tags=["solution"]
+def my_bits_per_byte(nats_per_token, tokens, bytes):
+    return nats_per_token / math.log(2) * tokens / bytes
+
+
+check.bits_per_byte(my_bits_per_byte)
+
+# %% [markdown] lang="zh"
+# ## 小结
+#
+# | 教程 | 原话 | 实际 | 在哪一格 |
+# | --- | --- | --- | --- |
+# | 001 §3.2.1 | “模型需要预测其后文 $x_{i+1}, x_{i+2}, \ldots, x_n$” | 每个位置只预测下一个词元 | 第 1 节 |
+# | 002 §4.2 | $-\sum_{i=1}^{n} \log p(x_{i+1}\mid x_1,\dots,x_i)$ | 差一位：缺 $x_1$，多 $x_{n+1}$；前后各加一个结束词元就对了 | 第 1 节 |
+# | 000 Q2、001 Q2、004 Q2 | “建议从1e-5开始调参，逐步减小学习率” | 取决于规模、步数、优化器；这里 1e-5 几乎不动 | 第 4 节 |
+# | 001 Q2、004 Q2 | 学习率过大“导致过拟合” | 训练损失本身降不下来，不是过拟合 | 第 4 节 |
+# | 000 §8.2 | 混合精度是“参数高效的微调方法” | 训练的权重一个不少，只是乘法的精度变了 | 第 7 节 |
+# | 000 Q3、001 Q4、004 Q4 | “使用L2正则” | 与 AdamW 合用时，L2 不等于权重衰减 | 第 8 节 |
+
+# %% [markdown] lang="en"
+# ## Summary
+#
+# | tutorial | what it says | what is true | where |
+# | --- | --- | --- | --- |
+# | 001 §3.2.1 | "模型需要预测其后文 $x_{i+1}, x_{i+2}, \ldots, x_n$" | each place predicts the next token only | section 1 |
+# | 002 §4.2 | $-\sum_{i=1}^{n} \log p(x_{i+1}\mid x_1,\dots,x_i)$ | off by one: no $x_1$, an $x_{n+1}$ too many; an end token on both sides puts it right | section 1 |
+# | 000 Q2, 001 Q2, 004 Q2 | "建议从1e-5开始调参，逐步减小学习率" | it depends on size, steps and optimizer; here 1e-5 hardly moves | section 4 |
+# | 001 Q2, 004 Q2 | too large a rate "导致过拟合" (over-fits) | the training loss itself stays high: no over-fitting | section 4 |
+# | 000 §8.2 | mixed precision is "参数高效的微调方法" | all weights are trained; only the products' precision changes | section 7 |
+# | 000 Q3, 001 Q4, 004 Q4 | "使用L2正则" | with AdamW, L2 is not weight decay | section 8 |
