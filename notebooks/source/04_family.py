@@ -320,3 +320,288 @@ print(f"{'accuracy':10}{'head only':>14}{'everything':>14}{'from random weights'
 for name in models:
     accuracy[name] = classify(name, "head"), classify(name), classify(name, pretrained=False)
     print(f"{name:10}{accuracy[name][0]:14.0%}{accuracy[name][1]:14.0%}{accuracy[name][2]:22.0%}")
+
+# %% [markdown] lang="zh"
+# 请读表，而不是读口诀：只训练分类头时两个网络都明显不如全部训练；GPT 并不比 BERT 更适合“只调顶层”。GPT-1 的论文就是微调全部权重的
+# （Radford 等 2018，3.2 节）。
+#
+# ### 答案该从哪个位置读？
+#
+# BERT 的习惯是从第一个位置读答案（004 §5.2 把它搬到了 GPT 上：`output[:, 0, :]`）。对看得见两边的网络，这行得通。因果网络的第 0 个位置只看得见
+# 自己，对每篇文字都给出同样的分数：
+
+# %% [markdown] lang="en"
+# Read the table, not the rule: with the head alone both nets do clearly worse than with everything, and GPT is not better suited to
+# "the top only" than BERT. GPT-1's own paper fine-tunes all weights (Radford et al. 2018, section 3.2).
+#
+# ### Which place holds the answer?
+#
+# BERT's habit is to read the answer at the first place (004 §5.2 moved it to GPT: `output[:, 0, :]`). For a net that sees both sides
+# it works. Place 0 of a causal net sees only itself, and gives every text the same scores:
+
+# %%
+first = {name: classify(name, first_place=True) for name in models}
+for name, share in first.items():
+    print(f"{name}: accuracy {share:.0%} when the answer is read at place 0, {accuracy[name][1]:.0%} at the last place")
+assert abs(first["causal"] - 1 / 3) < 0.02  # one and the same answer for all texts
+assert first["masked"] > 0.5
+
+# %% [markdown] lang="zh"
+# ## 5　参数量：由形状算出来
+#
+# 002 §2.1 说“BERT的参数量约1.17亿”。1.17 亿是 GPT-1 的数；BERT-base 是 1.1 亿，large 是 3.4 亿。不必记，可以算：`look.py sizes` 就是按公式逐项相加，
+# 不分配任何内存。右边一列是论文或发布者给出的数。
+
+# %% [markdown] lang="en"
+# ## 5. Sizes, computed from the shapes
+#
+# 002 §2.1 says "BERT的参数量约1.17亿", about 117 million. That is GPT-1's number; BERT-base has 110 and BERT-large 340 million. There
+# is no need to remember: `look.py sizes` adds up a formula for each part, and allocates nothing. The last column is what the papers
+# or publishers say.
+
+# %%
+PUBLISHED = {  # millions
+    "gpt": 117, "gpt2": 124, "gpt2-xl": 1558, "gpt-j-6b": 6053, "gpt3": 175_000,
+    "bert-base": 110, "bert-large": 340, "t5-small": 60, "t5-base": 220, "t5-large": 770,
+}  # fmt: skip
+for name, published in PUBLISHED.items():
+    computed = FAMILY[name].num_params()
+    print(f"{name:11} {computed:>15,} computed {published:>8,} million published")
+    assert abs(computed / 1e6 / published - 1) < 0.05
+assert FAMILY["bert-base"].num_params() == 109_482_240
+assert FAMILY["gpt"].num_params() == 116_534_784
+
+# %%
+parts = {name: FAMILY[name].parameters() for name in ("gpt", "bert-base", "t5-base")}
+fig, ax = plt.subplots(figsize=(7, 2.2))
+for row, (name, sizes) in enumerate(parts.items()):
+    begin = 0
+    for colour, (part, size) in zip(start.COLOURS, sizes.items(), strict=False):
+        ax.barh(row, size / 1e6, left=begin / 1e6, color=colour, height=0.6)
+        if size > 8e6:
+            ax.text((begin + size / 2) / 1e6, row, part, ha="center", va="center", color="white", fontsize=8)
+        begin += size
+    ax.text(begin / 1e6 + 2, row, f"{begin / 1e6:.1f}", va="center")
+ax.set(yticks=range(3), yticklabels=parts, xlabel="million weights", xlim=(0, 245))
+plt.show()
+
+# %% [markdown] lang="zh"
+# - **BERT** 与 GPT-1 是同样的积木，只是没有因果掩码，多了句段向量和一个池化矩阵，语言头不计在内。它的训练语料除了英文维基百科还有 BooksCorpus；
+#   “下一句预测”是它的第二个目标。
+# - **T5** 有两摞积木：编码器读、解码器写，注意力有三份。教程 002 把“BERT、T5”归为一类“自编码模型”，说它们都做下一句预测。T5 没有下一句预测；
+#   它的目标是“片段填空”（span corruption），而它的**解码器是自回归的**，和 GPT 一样一个词元一个词元地写。
+# - **GPT-4** 的参数量从未公布，002 Q1 的“突破了3000亿”没有出处。能算的只是：若真有 3000 亿，光训练状态就要多大。
+
+# %% [markdown] lang="en"
+# - **BERT** is made of the same blocks as GPT-1, without the causal mask, with vectors for segments and a pooling matrix, and its
+#   language head is not counted. Beside the English Wikipedia it read BooksCorpus; "next sentence" was its second objective.
+# - **T5** has two stacks: an encoder that reads and a decoder that writes, and so attention three times. Tutorial 002 puts BERT and T5
+#   in one class, "自编码模型", with next-sentence prediction. T5 has no such task; it fills spans (span corruption), and its **decoder is
+#   autoregressive**: it writes token by token, as GPT does.
+# - **GPT-4**'s size was never published; "突破了3000亿" in 002 Q1 has no source. One can only compute what 300 billion weights would
+#   need for training.
+
+# %%
+print(f"300 billion weights: {300e9 * 16 / 1e12:.1f} TB for weights, gradients and AdamW's two moments in float32")
+print(f"GPT-3 (published):   {FAMILY['gpt3'].memory()['training'] / 1e12:.1f} TB")
+
+# %% [markdown] lang="zh"
+# ## 6　GPT 里没有什么
+#
+# 001 §1.1 说 GPT-3.5“引入了深度链式注意力机制（Deep Chain of Causal Attentions, DCA）”。我们没有找到任何论文或代码描述这样的机制；GPT-3.5 的结构
+# 没有公开。004 §2.1、§3.1 还列出了“编码器-解码器结构”“低维隐含空间”“深度残差网络（ResNet）”“跨通道连接”。看看 `out/tiny` 的全部权重，
+# 一个不漏：
+
+# %% [markdown] lang="en"
+# ## 6. What a GPT has no part of
+#
+# 001 §1.1 says that GPT-3.5 "引入了深度链式注意力机制（Deep Chain of Causal Attentions, DCA）". We found no paper and no code of such a mechanism;
+# GPT-3.5's architecture is unpublished. 004 §2.1 and §3.1 add an encoder-decoder, a "低维隐含空间" (a narrow hidden space), ResNet and
+# "跨通道连接" (connections across channels). Here are all weights of `out/tiny`, without exception:
+
+# %%
+tiny = load_model(start.tiny())
+kinds = {}
+for name, weight in tiny.named_parameters():
+    kind = re.sub(r"^transformer\.", "", re.sub(r"\.h\.\d+\.", ".h.*.", name)).rsplit(".", 1)[0]
+    kinds[kind] = kinds.get(kind, 0) + weight.numel()
+ROLES = {"wte": "embedding, and head", "ln_1": "norm", "ln_2": "norm", "ln_f": "norm",
+         "c_attn": "attention: query, key, value", "attn.c_proj": "attention: output",
+         "c_fc": "MLP: to 4 times the width", "mlp.c_proj": "MLP: back"}  # fmt: skip
+for kind, size in kinds.items():
+    role = next(role for ending, role in ROLES.items() if kind.endswith(ending))
+    print(f"{kind:18} {size:>8,}  {role}")
+assert sum(kinds.values()) == tiny.num_params() == anatomy_of(tiny.config).num_params()
+
+# %% [markdown] lang="zh"
+# 嵌入、注意力、MLP、归一化，再没有别的。也没有“低维瓶颈”：每一层进去、出来都是同样的宽度。残差连接有，但它是一次加法，没有权重，
+# 也不是卷积网络 ResNet。
+
+# %% [markdown] lang="en"
+# Embedding, attention, MLP, norms, and nothing else. There is no narrow middle either: every layer's input and output have the same
+# width. There are residual connections, but they are an addition without weights, and no ResNet, which is a convolutional network.
+
+# %%
+states, _ = trace(tiny, sentence)
+print("shape of the states after the embedding and after each block:", [tuple(state.shape) for state in states])
+assert all(state.shape == (len(sentence), tiny.config.n_embd) for state in states)
+for name in ("conv", "encoder", "decoder", "cross", "chain", "bottleneck"):
+    assert not any(name in kind for kind in kinds)
+
+# %% [markdown] lang="zh"
+# ## 练习
+#
+# ### 练习 1　BERT 的掩码
+#
+# `tokens`（B, T）里约 15% 的词元被选中（`end` 从不选）。选中的有 80% 换成 `mask`，10% 换成随机词元（0 到 `end - 1`），10% 不变。返回
+# `(inputs, targets)`：目标在选中处是原来的词元，其余是 `IGNORED`（-100）。随机数用 `torch.rand` 与 `torch.randint`。
+
+# %% [markdown] lang="en"
+# ## Exercises
+#
+# ### Exercise 1: BERT's gaps
+#
+# About 15 % of `tokens` (B, T) are chosen (`end` never). Of the chosen ones 80 % become `mask`, 10 % a random token (0 to `end - 1`),
+# and 10 % stay. Return `(inputs, targets)`: the targets are the original tokens where chosen, and `IGNORED` (-100) elsewhere. Draw with
+# `torch.rand` and `torch.randint`.
+
+# %% tags=["exercise"]
+def my_gaps(tokens, end, mask):
+    ...
+
+
+check.gaps(my_gaps)
+
+# %% tags=["solution"]
+def my_gaps(tokens, end, mask):
+    chosen = (torch.rand(tokens.shape) < 0.15) & (tokens != end)
+    kind = torch.rand(tokens.shape)
+    inputs = torch.where(chosen & (kind < 0.8), mask, tokens)
+    inputs = torch.where(chosen & (kind >= 0.9), torch.randint(0, end, tokens.shape), inputs)
+    return inputs, tokens.masked_fill(~chosen, IGNORED)
+
+
+check.gaps(my_gaps)
+
+# %% [markdown] lang="zh"
+# ### 练习 2　谁看得见谁
+#
+# 返回一个布尔矩阵（T, T）：第 i 行第 j 列为真，表示位置 i 看得见位置 j。`kind` 是 `"causal"`（GPT）、`"both"`（BERT）或 `"prefix"`：前 `prefix` 个位置互相
+# 全看得见，其余照因果掩码（T5 论文里的 prefix LM）。
+
+# %% [markdown] lang="en"
+# ### Exercise 2: who sees whom
+#
+# Return a boolean matrix (T, T): row i, column j is true if place i sees place j. `kind` is `"causal"` (GPT), `"both"` (BERT) or
+# `"prefix"`: everybody sees the first `prefix` places, and the rest is causal (the prefix LM of T5's paper).
+
+# %% tags=["exercise"]
+def my_visible(T, kind, prefix=0):
+    ...
+
+
+check.visible(my_visible)
+
+# %% tags=["solution"]
+def my_visible(T, kind, prefix=0):
+    if kind == "both":
+        return torch.ones(T, T, dtype=torch.bool)
+    visible = torch.ones(T, T, dtype=torch.bool).tril()
+    if kind == "prefix":
+        visible[:, :prefix] = True
+    return visible
+
+
+check.visible(my_visible)
+
+# %% [markdown] lang="zh"
+# ### 练习 3　T5 的片段填空
+#
+# `spans` 是要挖掉的片段 `[(起点, 终点), ...]`，从左到右，终点不含。输入：每个片段换成一个哨兵（第 0 个片段是 `"<0>"`，第 1 个是 `"<1>"`……）。
+# 目标：每个哨兵后面跟着它的片段，最后再加下一个哨兵表示结束。返回 `(inputs, targets)`，都是列表。例：`["a","b","c","d"]`、`[(1, 3)]` 给出
+# `["a","<0>","d"]` 和 `["<0>","b","c","<1>"]`。
+
+# %% [markdown] lang="en"
+# ### Exercise 3: T5's spans
+#
+# `spans` are the pieces to cut out, `[(start, end), ...]`, from left to right, the end not included. Inputs: each span is replaced by
+# one sentinel (`"<0>"` for span 0, `"<1>"` for span 1, and so on). Targets: each sentinel followed by its span, and the next sentinel
+# at the end. Return `(inputs, targets)`, both lists. For example `["a","b","c","d"]` and `[(1, 3)]` give `["a","<0>","d"]` and
+# `["<0>","b","c","<1>"]`.
+
+# %% tags=["exercise"]
+def my_spans(words, spans):
+    ...
+
+
+check.spans(my_spans)
+
+# %% tags=["solution"]
+def my_spans(words, spans):
+    inputs, targets, done = [], [], 0
+    for number, (begin, stop) in enumerate(spans):
+        inputs += [*words[done:begin], f"<{number}>"]
+        targets += [f"<{number}>", *words[begin:stop]]
+        done = stop
+    return inputs + words[done:], [*targets, f"<{len(spans)}>"]
+
+
+check.spans(my_spans)
+
+# %% [markdown] lang="zh"
+# ### 练习 4　BERT 有多少权重
+#
+# 由词表 `V`、位置数 `T`、层数 `L`、宽度 `C` 算出 BERT 的参数量：词向量、位置、**2 个**句段向量；每层注意力 4 个矩阵和 4 个偏置，MLP 到 4 倍宽再回来（有偏置），
+# 2 个归一化；嵌入之后还有 1 个归一化（每个归一化 2C）；最后是 C×C 加偏置的池化层。没有语言头。
+
+# %% [markdown] lang="en"
+# ### Exercise 4: how many weights BERT has
+#
+# Compute the size of BERT from its vocabulary `V`, places `T`, layers `L` and width `C`: vectors for tokens, places and **2** segments;
+# in each layer 4 attention matrices with 4 biases, an MLP to 4 times the width and back (with biases), and 2 norms; one more norm after
+# the embeddings (a norm has 2C); at the end a pooler of C×C and a bias. There is no language head.
+
+# %% tags=["exercise"]
+def my_bert_size(V, T, L, C):
+    ...
+
+
+check.bert_size(my_bert_size)
+
+# %% tags=["solution"]
+def my_bert_size(V, T, L, C):
+    embeddings = (V + T + 2) * C
+    attention = 4 * C * C + 4 * C
+    mlp = C * 4 * C + 4 * C + 4 * C * C + C
+    return embeddings + L * (attention + mlp + 2 * 2 * C) + 2 * C + C * C + C
+
+
+check.bert_size(my_bert_size)
+
+# %% [markdown] lang="zh"
+# ## 小结
+#
+# | 教程 | 原话 | 实际 | 在哪一格 |
+# | --- | --- | --- | --- |
+# | 000 §1.2、Step 2；001 §1.1、§3.2.1 | “基于掩码语言模型的预训练范式” | GPT-1 到 3 只有一个目标：下一个词元；掩码语言模型是 BERT 的 | 第 1–3 节 |
+# | 002 §2.1 | “GPT…只需要调整顶层…而BERT则需要微调整个模型” | 两者都是全部训练更好 | 第 4 节 |
+# | 004 §5.2 | `output[:, 0, :]` | 只对 BERT 有效；因果网络的第 0 位什么也没看到 | 第 4 节 |
+# | 002 §2.1 | “BERT的参数量约1.17亿” | 109,482,240；1.17 亿是 GPT-1 | 第 5 节 |
+# | 002 §1.1、§2.1 | “自编码模型如BERT、T5等”，都做下一句预测 | T5 是编码器-解码器，做片段填空，解码器自回归 | 第 5 节、练习 3 |
+# | 002 Q1 | “GPT-4的参数量更是突破了3000亿” | 从未公布 | 第 5 节 |
+# | 001 §1.1–1.2 | “深度链式注意力机制（DCA）” | 找不到这样的机制 | 第 6 节 |
+# | 004 §2.1、§3.1 | “编码器-解码器”“低维隐含空间”“ResNet”“跨通道连接” | GPT 只有解码器，各层同宽，没有这些部件 | 第 6 节 |
+
+# %% [markdown] lang="en"
+# ## Summary
+#
+# | tutorial | what it says | what is true | where |
+# | --- | --- | --- | --- |
+# | 000 §1.2, Step 2; 001 §1.1, §3.2.1 | "基于掩码语言模型的预训练范式" | GPT-1 to 3 have one objective, the next token; masked language modelling is BERT's | sections 1–3 |
+# | 002 §2.1 | GPT needs "顶层" (the top) only, BERT "整个模型" (all) | both do better with everything | section 4 |
+# | 004 §5.2 | `output[:, 0, :]` | works for BERT only; place 0 of a causal net has seen nothing | section 4 |
+# | 002 §2.1 | "BERT的参数量约1.17亿" | 109,482,240; 117 million is GPT-1's | section 5 |
+# | 002 §1.1, §2.1 | "自编码模型如BERT、T5等", with next-sentence prediction | T5 is an encoder-decoder, fills spans, and its decoder is autoregressive | section 5, exercise 3 |
+# | 002 Q1 | "GPT-4的参数量更是突破了3000亿" | never published | section 5 |
+# | 001 §1.1–1.2 | "深度链式注意力机制（DCA）" | no such mechanism was found | section 6 |
+# | 004 §2.1, §3.1 | encoder-decoder, "低维隐含空间", ResNet, "跨通道连接" | GPT is a decoder of one width, without such parts | section 6 |
