@@ -2,10 +2,10 @@
 
     python -m notebooks.build             # all lessons
     python -m notebooks.build 01 02       # some
-    python -m notebooks.build --check     # run all, write nothing: do they run, and are the notebooks those of the sources?
+    python -m notebooks.build --check     # run all, compare the notebooks with the sources, write nothing
 
 A source is a percent script of jupytext, notebooks/source/NN_name.py. Its Markdown cells come in pairs, lang="zh" and
-lang="en"; its code is the same for both. Of it are made notebooks/NN_name.ipynb (Chinese), notebooks/en/NN_name.ipynb and
+lang="en"; its code is the same for both. It becomes notebooks/NN_name.ipynb (Chinese), notebooks/en/NN_name.ipynb and
 notebooks/solutions/NN_name.ipynb. The code runs once, and both languages show what it printed. Exercises (tags
 "exercise") stand in the lessons, solutions (tags "solution") in the third notebook only, behind the lesson's first two
 code cells and those with the tag "setup".
@@ -64,7 +64,7 @@ def lesson(cells: list[NotebookNode], language: str) -> NotebookNode:
 
 
 def solutions(cells: list[NotebookNode]) -> NotebookNode:
-    """The notebook of the solutions, without outputs: the title, what must run first, then text and solution of each."""
+    """The notebook of the solutions, without outputs: title, what must run first, then text and solution of each."""
     title = [cell for cell in cells if not is_code(cell)][:2]
     start = [cell for cell in cells if is_code(cell)][:2] + [cell for cell in cells if tagged(cell, "setup")]
     answers, texts = [], []

@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+os.environ["TQDM_DISABLE"] = "1"  # no progress bars; tqdm reads it when it is imported
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # else `tokenizers` warns when a process is started beside it
+
 import matplotlib.pyplot as plt
 from IPython.core.getipython import get_ipython
 
@@ -17,10 +20,8 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 
 def here() -> None:
-    """Work in the project's folder, draw pictures in the notebook, and show no progress bars."""
+    """Work in the project's folder, and draw pictures in the notebook."""
     os.chdir(ROOT)
-    os.environ["TQDM_DISABLE"] = "1"
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # else `tokenizers` warns when a process is started beside it
     shell = get_ipython()
     if shell is not None:
         shell.run_line_magic("matplotlib", "inline")

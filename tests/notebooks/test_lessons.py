@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import io
+import itertools
 import re
 
 import nbformat
@@ -90,7 +91,7 @@ def test_a_lesson_has_fewer_than_40_cells_and_each_text_in_both_languages(name):
     for zh, en in zip(texts[::2], texts[1::2], strict=True):
         assert re.search(r"[\u4e00-\u9fff]", zh.source) and not re.search(r"[\u4e00-\u9fff]{30}", en.source)
         assert heading_levels(zh.source) == heading_levels(en.source)
-    for one, two in zip(cells, cells[1:], strict=False):
+    for one, two in itertools.pairwise(cells):
         assert (one.metadata.get("lang") == "zh") == (two.metadata.get("lang") == "en"), "a pair stands together"
 
 
