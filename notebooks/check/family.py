@@ -51,8 +51,10 @@ def gaps(function: Callable) -> bool:
 
 
 def is_pair_like(answer: Any, tokens: Tensor) -> bool:
-    return isinstance(answer, tuple) and len(answer) == 2 and all(
-        isinstance(part, Tensor) and part.shape == tokens.shape for part in answer
+    return (
+        isinstance(answer, tuple)
+        and len(answer) == 2
+        and all(isinstance(part, Tensor) and part.shape == tokens.shape for part in answer)
     )
 
 
@@ -130,7 +132,8 @@ def bert_size(function: Callable) -> bool:
         if not isinstance(answer, int | float):
             return report(False, "返回一个数 / return a number")
         missing = {
-            2 * C: "少了 2 个句段向量，或嵌入后的归一化 / 2 segment vectors or the norm after the embeddings are missing",
+            2
+            * C: "少了 2 个句段向量，或嵌入后的归一化 / 2 segment vectors or the norm after the embeddings are missing",
             C * C + C: "少了池化层 / the pooler is missing",
             L * 9 * C: "少了偏置 / the biases are missing",
             L * 4 * C: "少了每层的归一化，或 4 个注意力偏置 / the layers' norms or the 4 attention biases are missing",

@@ -32,8 +32,14 @@ def adamw(function: Callable) -> bool:
     if same(answer, right):
         return report(True, "AdamW 的一步正确 / the step of AdamW is right")
     hints = [
-        (step(grad, unbiased=False), "没有偏差修正：除以 1 - beta**t / the bias is not corrected: divide by 1 - beta**t"),
-        (step(grad + decay * weight, decay=0.0), "这是 L2：衰减不该进梯度 / this is L2: keep the decay out of the gradient"),
+        (
+            step(grad, unbiased=False),
+            "没有偏差修正：除以 1 - beta**t / the bias is not corrected: divide by 1 - beta**t",
+        ),
+        (
+            step(grad + decay * weight, decay=0.0),
+            "这是 L2：衰减不该进梯度 / this is L2: keep the decay out of the gradient",
+        ),
         (step(grad, root=False), "square 要开平方 / take the square root of square"),
         (step(grad, decay=0.0), "没有权重衰减 / the weight decay is missing"),
         (step(grad, decay=decay / lr), "衰减也要乘学习率 / the decay is multiplied by the learning rate, too"),
@@ -42,8 +48,13 @@ def adamw(function: Callable) -> bool:
         if same(answer[:1], wrong[:1]):
             return report(False, hint)
     if same(answer[:1], right[:1]):
-        return report(False, "权重对了；返回的应是未修正的 mean 和 square / the weight is right; return mean and square uncorrected")
-    return report(False, f"新权重应为 {rounded(right[0])}，得到 {rounded(answer[0])} / expected and got, the new weight")
+        return report(
+            False,
+            "权重对了；返回的应是未修正的 mean 和 square / the weight is right; return mean and square uncorrected",
+        )
+    return report(
+        False, f"新权重应为 {rounded(right[0])}，得到 {rounded(answer[0])} / expected and got, the new weight"
+    )
 
 
 def same(answer: tuple, other: tuple) -> bool:
@@ -68,7 +79,9 @@ def schedule(function: Callable) -> bool:
         if close(answers, right):
             continue
         if warmup and answers[0] == 0:
-            hint = "第 0 步是 0，这一步就白走了：用 (step + 1) / warmup / step 0 would do nothing: use (step + 1) / warmup"
+            hint = (
+                "第 0 步是 0，这一步就白走了：用 (step + 1) / warmup / step 0 would do nothing: use (step + 1) / warmup"
+            )
         elif warmup and close(answers[:5], [1.0] * 5):
             hint = "没有预热 / there is no warm-up"
         elif close(answers[:warmup], right[:warmup]) and close(answers[warmup:], [1.0] * (20 - warmup)):
@@ -146,4 +159,6 @@ def bits_per_byte(function: Callable) -> bool:
     for wrong, hint in hints.items():
         if abs(number(answer) - wrong) < 1e-6:
             return report(False, hint)
-    return report(False, f"应为 {right:.4f}，得到 {number(answer):.4f} / expected and got, for 0.6 nats, 1000 tokens, 4000 bytes")
+    return report(
+        False, f"应为 {right:.4f}，得到 {number(answer):.4f} / expected and got, for 0.6 nats, 1000 tokens, 4000 bytes"
+    )

@@ -115,7 +115,9 @@ mean = lambda values: sum(values) / len(values)  # noqa: E731
 true_bits = mean([story.bits for story in some])
 print(f"entropy of the world      {story_entropy():6.2f} bits in an average story (computed, not sampled)")
 print(f"these 60 stories, truth   {true_bits:6.2f} bits")
-print(f"these 60 stories, out/tiny{mean(model_bits):6.2f} bits, of which the first word costs {mean(first_word_bits):.2f}")
+print(
+    f"these 60 stories, out/tiny{mean(model_bits):6.2f} bits, of which the first word costs {mean(first_word_bits):.2f}"
+)
 assert true_bits < mean(model_bits) < 1.15 * true_bits
 assert mean(first_word_bits) > 1  # what the formula of 002 leaves out
 
@@ -185,7 +187,9 @@ def adamw(model, rate):
     return build_optimizers(model, "adamw", rate, 0.03, 0.1)
 
 
-print(f"{new_model().num_params():,} weights; floor {FLOOR:.3f} nats/token; guessing costs {math.log(corpus.vocab_size):.3f}")
+print(
+    f"{new_model().num_params():,} weights; floor {FLOOR:.3f} nats/token; guessing costs {math.log(corpus.vocab_size):.3f}"
+)
 
 # %% [markdown] lang="zh"
 # ## 3　SGD、AdamW、Muon，亲手写
@@ -206,6 +210,7 @@ print(f"{new_model().num_params():,} weights; floor {FLOOR:.3f} nats/token; gues
 # - **AdamW** divides the running mean of the gradient by the gradient's usual size, so that each weight moves about one learning
 #   rate a step; weight decay does not go through the gradient.
 # - **Muon**, for matrices, makes all directions of the momentum equally strong (orthogonal) before it takes the step.
+
 
 # %%
 def sgd(weight, grad, state, lr, decay=0.0):
@@ -303,7 +308,9 @@ for rate in RATES:
     before = model.transformer.h[0].mlp.c_fc.weight.clone()
     pretrained[rate] = smooth(pretrain(model, adamw(model, rate), usual))[-1]
     moved[rate] = (model.transformer.h[0].mlp.c_fc.weight - before).abs().max().item()
-    print(f"rate {rate:7.0e}: loss {pretrained[rate]:6.2f}, the furthest that a weight of an MLP moved: {moved[rate]:.4f}")
+    print(
+        f"rate {rate:7.0e}: loss {pretrained[rate]:6.2f}, the furthest that a weight of an MLP moved: {moved[rate]:.4f}"
+    )
 assert moved[1e-5] < STEPS * 1e-5  # a weight moves at most about one learning rate a step
 assert pretrained[1e-5] > 2 * min(pretrained.values())
 
@@ -347,7 +354,9 @@ def finetune(rate, steps=60):
 
 tuned = {rate: finetune(rate) for rate in RATES}
 for rate, (loss, accuracy) in tuned.items():
-    print(f"rate {rate:7.0e}: training loss {loss:6.3f} (guessing: {math.log(3):.3f}), accuracy on new reviews {accuracy:.0%}")
+    print(
+        f"rate {rate:7.0e}: training loss {loss:6.3f} (guessing: {math.log(3):.3f}), accuracy on new reviews {accuracy:.0%}"
+    )
 
 # %%
 fig, (left, right) = plt.subplots(1, 2)
@@ -441,6 +450,7 @@ print("mean loss of the last 8 steps:", {name: round(loss, 2) for name, loss in 
 # 001 Q3 and 004 Q3 name "梯度积累" as a way to save memory, without code. Split a batch into parts and go backward through each;
 # gradients add up by themselves. Each part's loss is **divided by the number of parts**, so that the sum is the mean of the whole
 # batch. The result is the same up to rounding: accumulation changes nothing about the training, it trades time for memory.
+
 
 # %%
 def gradients(parts, divide=True):
@@ -555,6 +565,7 @@ print(f"loss on a new batch: decoupled {loss_decay:.2f}, L2 {loss_l2:.2f} nats/t
 # To compare two runs one needs no tracking service on the web: `train.py` writes a `metrics.jsonl` each time, and one picture can
 # show several. Here are two depths. The dots are **validation** losses; the dashed line is the floor again.
 
+
 # %%
 def run(name, n_layer):
     config = TrainConfig(
@@ -581,7 +592,9 @@ for n_layer, colour in ((1, start.COLOURS[0]), (3, start.COLOURS[1])):
     validation = [(row["step"], row["val_loss"]) for row in rows if "val_loss" in row]
     ax.plot(*zip(*training, strict=True), color=colour)
     ax.plot(*zip(*validation, strict=True), "o", color=colour)
-    ax.annotate(f"{n_layer} layers", training[-1], xytext=(10, 0), textcoords="offset points", va="center", color=colour)
+    ax.annotate(
+        f"{n_layer} layers", training[-1], xytext=(10, 0), textcoords="offset points", va="center", color=colour
+    )
     print(f"{n_layer} layers: validation loss {validation[-1][1]:.3f} nats/token, floor {FLOOR:.3f}")
     assert validation[-1][1] > FLOOR
 ax.axhline(FLOOR, color="black", ls="--", lw=1)
@@ -604,12 +617,13 @@ plt.show()
 # Write one step of AdamW. `t` counts from 1; return `(new weight, new mean, new square)`. Correct the bias of the two means, which
 # began at 0, and keep the weight decay out of the gradient.
 
+
 # %% tags=["exercise"]
-def my_adamw(weight, grad, mean, square, t, lr, decay, beta1=0.9, beta2=0.95, eps=1e-8):
-    ...
+def my_adamw(weight, grad, mean, square, t, lr, decay, beta1=0.9, beta2=0.95, eps=1e-8): ...
 
 
 check.adamw(my_adamw)
+
 
 # %% tags=["solution"]
 def my_adamw(weight, grad, mean, square, t, lr, decay, beta1=0.9, beta2=0.95, eps=1e-8):
@@ -633,12 +647,13 @@ check.adamw(my_adamw)
 # Return the share of the peak rate for step `step`, counted from 0: up in a straight line over the first `warmup` steps, to reach 1
 # at step `warmup - 1`; then down in a straight line, to reach 0 just **after** the last step. `warmup` may be 0.
 
+
 # %% tags=["exercise"]
-def my_schedule(step, max_steps, warmup):
-    ...
+def my_schedule(step, max_steps, warmup): ...
 
 
 check.schedule(my_schedule)
+
 
 # %% tags=["solution"]
 def my_schedule(step, max_steps, warmup):
@@ -662,12 +677,13 @@ check.schedule(my_schedule)
 # those of the whole batch at once. `loss_of(model, x, y)` gives the mean loss of a part. Return the mean loss of the whole batch, a
 # number.
 
+
 # %% tags=["exercise"]
-def my_accumulation(model, loss_of, inputs, targets, parts):
-    ...
+def my_accumulation(model, loss_of, inputs, targets, parts): ...
 
 
 check.accumulation(my_accumulation)
+
 
 # %% tags=["solution"]
 def my_accumulation(model, loss_of, inputs, targets, parts):
@@ -692,12 +708,13 @@ check.accumulation(my_accumulation)
 # A loss in nats per token cannot be compared between two vocabularies. Convert it to bits per byte, which does not depend on the
 # vocabulary.
 
+
 # %% tags=["exercise"]
-def my_bits_per_byte(nats_per_token, tokens, bytes):
-    ...
+def my_bits_per_byte(nats_per_token, tokens, bytes): ...
 
 
 check.bits_per_byte(my_bits_per_byte)
+
 
 # %% tags=["solution"]
 def my_bits_per_byte(nats_per_token, tokens, bytes):

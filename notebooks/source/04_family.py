@@ -210,6 +210,7 @@ with torch.no_grad():
 # and appends another. In training it never saw a text whose right side was missing, and was never asked whether a story ends. Let
 # the judge (`data/world/judge.py`) count the grammatical ones.
 
+
 # %%
 def write_by_gaps(model, count, most, temperature=0.5):
     """Stories from left to right out of a masked model: a gap at the end is filled, again and again."""
@@ -465,12 +466,13 @@ for name in ("conv", "encoder", "decoder", "cross", "chain", "bottleneck"):
 # and 10 % stay. Return `(inputs, targets)`: the targets are the original tokens where chosen, and `IGNORED` (-100) elsewhere. Draw with
 # `torch.rand` and `torch.randint`.
 
+
 # %% tags=["exercise"]
-def my_gaps(tokens, end, mask):
-    ...
+def my_gaps(tokens, end, mask): ...
 
 
 check.gaps(my_gaps)
+
 
 # %% tags=["solution"]
 def my_gaps(tokens, end, mask):
@@ -495,12 +497,13 @@ check.gaps(my_gaps)
 # Return a boolean matrix (T, T): row i, column j is true if place i sees place j. `kind` is `"causal"` (GPT), `"both"` (BERT) or
 # `"prefix"`: everybody sees the first `prefix` places, and the rest is causal (the prefix LM of T5's paper).
 
+
 # %% tags=["exercise"]
-def my_visible(T, kind, prefix=0):
-    ...
+def my_visible(T, kind, prefix=0): ...
 
 
 check.visible(my_visible)
+
 
 # %% tags=["solution"]
 def my_visible(T, kind, prefix=0):
@@ -529,12 +532,13 @@ check.visible(my_visible)
 # at the end. Return `(inputs, targets)`, both lists. For example `["a","b","c","d"]` and `[(1, 3)]` give `["a","<0>","d"]` and
 # `["<0>","b","c","<1>"]`.
 
+
 # %% tags=["exercise"]
-def my_spans(words, spans):
-    ...
+def my_spans(words, spans): ...
 
 
 check.spans(my_spans)
+
 
 # %% tags=["solution"]
 def my_spans(words, spans):
@@ -561,12 +565,13 @@ check.spans(my_spans)
 # in each layer 4 attention matrices with 4 biases, an MLP to 4 times the width and back (with biases), and 2 norms; one more norm after
 # the embeddings (a norm has 2C); at the end a pooler of C×C and a bias. There is no language head.
 
+
 # %% tags=["exercise"]
-def my_bert_size(V, T, L, C):
-    ...
+def my_bert_size(V, T, L, C): ...
 
 
 check.bert_size(my_bert_size)
+
 
 # %% tags=["solution"]
 def my_bert_size(V, T, L, C):
