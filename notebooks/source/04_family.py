@@ -40,13 +40,12 @@ import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
 
-from data.world.reviews import write_reviews
 from data.world.samples import judge_stories, sample_stories
+from data.world.story import stories
 from gpt.classifier import GPTClassifier, pad
 from gpt.dataset import IGNORED
 from gpt.fast.speed_up import speed_up
 from gpt.files.checkpoint import load_model
-from gpt.files.tables import read_rows
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.files.tokens_folder import TokensFolder
 from gpt.generate import score
@@ -184,6 +183,22 @@ cloze = {name: count / total for name, count in right.items()}
 print(f"{total:,} gaps: " + ", ".join(f"{name} fills {share:.0%} as they were" for name, share in cloze.items()))
 
 # %%
+alone = {"causal": 0, "masked": 0}
+windows = next(iter(causal_data.evaluation_batches()))[0][:8]  # (8, 176), whole texts
+places = range(10, 150, 5)
+with torch.no_grad():
+    guesses = models["causal"](windows).argmax(-1)
+    for window, guess in zip(windows, guesses, strict=True):
+        rows = window.repeat(len(places), 1)  # one row for each gap
+        number = torch.arange(len(places))
+        rows[number, list(places)] = MASK
+        found = models["masked"](rows)[number, list(places)].argmax(-1)
+        alone["masked"] += (found == window[list(places)]).sum().item()
+        alone["causal"] += (guess[[place - 1 for place in places]] == window[list(places)]).sum().item()
+single = {name: count / (8 * len(places)) for name, count in alone.items()}
+print("one gap at a time: " + ", ".join(f"{name} fills {share:.0%} as they were" for name, share in single.items()))
+
+# %%
 with torch.no_grad():
     for text in ("Mia was carrying a lamp. Then Mia met a boy called ?. The boy said ? was cold.",
                  "Tom went to the ?. At the ?, Tom met a quiet girl called Lily."):  # fmt: skip
@@ -262,36 +277,40 @@ for name, model in models.items():
 # %% [markdown] lang="zh"
 # ## 4　分类：从同样少的标签出发
 #
-# 002 §2.1 说：“GPT家族的微调通常只需要调整顶层分类器或解码器，而BERT则需要微调整个模型”。我们让两个网络做同样的实验：500 条（容易的）影评，
-# 同样的步数；一次只训练分类头，一次训练全部。再加一组：从随机权重开始，全部训练。
+# 002 §2.1 说：“GPT家族的微调通常只需要调整顶层分类器或解码器，而BERT则需要微调整个模型”。我们让两个网络做同样的实验：500 个带标签的故事
+# （东西丢了、坏了还是被抢了），同样的步数；一次只训练分类头，一次训练全部。再加一组：从随机权重开始，全部训练。
 
 # %% [markdown] lang="en"
 # ## 4. Classifying, from equally few labels
 #
 # 002 §2.1 says "GPT家族的微调通常只需要调整顶层分类器或解码器，而BERT则需要微调整个模型": GPT needs a new head only, BERT a training of all. Both nets
-# do the same experiment: 500 (easy) reviews, the same number of steps; once the head alone is trained, once everything. A third run
+# do the same experiment: 500 labelled stories (is something lost, broken or snatched?), the
+# same number of steps; once the head alone is trained, once everything. A third run
 # begins at random weights.
 
 # %%
-folder = Path("out/lessons/04/reviews")
-with contextlib.redirect_stderr(io.StringIO()):  # a progress bar
-    write_reviews(folder, 5000, "easy", seed=4, language="en")
-LABELS = ("negative", "neutral", "positive")
+PLOTS = ("lose", "drop", "snatch")  # something is lost, broken, or taken away
 
 
-def read_reviews(split, count):
-    rows = [row for _, row in read_rows(folder / f"{split}.csv", ("text", "label"))][:count]
-    tokens, lengths = pad([[end, *tokenizer.encode(row["text"])] for row in rows], PADDING)
-    return tokens, lengths, torch.tensor([LABELS.index(row["label"]) for row in rows])
+def labelled(seed, count):
+    """Stories and which of three things happens in them: tokens, lengths, labels."""
+    texts, labels = [], []
+    for story in stories(seed):
+        found = [PLOTS.index(event) for event, _ in story.sentences if event in PLOTS]
+        if len(found) == 1:
+            texts.append([end, *tokenizer.encode(story.text)])
+            labels.append(found[0])
+        if len(texts) == count:
+            return *pad(texts, PADDING), torch.tensor(labels)
 
 
-TRAIN, TEST = read_reviews("train", 500), read_reviews("test", 500)
+TRAIN, TEST = labelled(seed=501, count=500), labelled(seed=502, count=200)
 
 
-def classify(name, what="all", pretrained=True, first_place=False, steps=100):
-    """Accuracy on 500 test reviews. what: "all" or "head"; first_place: read the answer at place 0, not at the last."""
+def classify(name, what="all", pretrained=True, first_place=False, steps=40):
+    """Accuracy on 200 new stories. what: "all" or "head"; first_place: read the answer at place 0, not at the last."""
     torch.manual_seed(0)
-    net = GPTClassifier(models[name].config, LABELS)
+    net = GPTClassifier(models[name].config, PLOTS)
     if pretrained:
         net.transformer.load_state_dict(models[name].transformer.state_dict())
     if what == "head":
@@ -308,7 +327,8 @@ def classify(name, what="all", pretrained=True, first_place=False, steps=100):
         rows = torch.arange(16 * step, 16 * (step + 1)) % len(TRAIN[0])
         tokens, lengths, labels = (part[rows] for part in TRAIN)
         F.cross_entropy(logits_of(tokens[:, : lengths.max()], lengths), labels).backward()
-        set_learning_rate(optimizers, learning_rate_scale(step, steps, 10))
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        set_learning_rate(optimizers, learning_rate_scale(step, steps, 4))
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
@@ -321,6 +341,7 @@ print(f"{'accuracy':10}{'head only':>14}{'everything':>14}{'from random weights'
 for name in models:
     accuracy[name] = classify(name, "head"), classify(name), classify(name, pretrained=False)
     print(f"{name:10}{accuracy[name][0]:14.0%}{accuracy[name][1]:14.0%}{accuracy[name][2]:22.0%}")
+    assert accuracy[name][1] > accuracy[name][0] + 0.1
 
 # %% [markdown] lang="zh"
 # 请读表，而不是读口诀：只训练分类头时两个网络都明显不如全部训练；GPT 并不比 BERT 更适合“只调顶层”。GPT-1 的论文就是微调全部权重的
