@@ -90,7 +90,7 @@ def schedule(function: Callable) -> bool:
             hint = "最后一步已是 0：到 0 应在最后一步之后 / the last step has 0: it is reached only after the last step"
         else:
             bad = next(step for step in range(20) if not close(answers[step : step + 1], right[step : step + 1]))
-            hint = f"warmup={warmup} 时第 {bad} 步应为 {right[bad]:.3f}，得到 {answers[bad]:.3f} / expected and got, step {bad}"
+            hint = f"第 {bad} 步应为 {right[bad]:.3f}，得到 {answers[bad]:.3f} / expected and got, warmup={warmup}"
         return report(False, hint)
     return report(True, "时间表正确 / the schedule is right")
 

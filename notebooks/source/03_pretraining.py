@@ -32,10 +32,8 @@ start.here()
 
 # %%
 import contextlib
-import copy
 import io
 import math
-import time
 
 import matplotlib.pyplot as plt
 import torch
@@ -122,19 +120,17 @@ assert mean(first_word_bits) > 1  # what the formula of 002 leaves out
 # %% [markdown] lang="zh"
 # 模型的每一项都算上，才能与真值相比：它比真值多出的那几个比特，就是模型还没学会的部分（KL 散度）。若照 002 的公式漏掉第一个词，
 # 得到的数会偏小，甚至可能“低于下限”，比较就没有意义了。
-
-# %% [markdown] lang="en"
-# Only with every term can the model be compared with the truth: the few bits above it are what the model has not learned (the
-# KL divergence). Without the first word, as in the formula of 002, the number is too small and may even fall "below the
-# floor"; the comparison then means nothing.
-
-# %% [markdown] lang="zh"
+#
 # ## 2　一个训练循环
 #
 # 下面是全课要用的训练循环：取一批、算损失、反向传播、更新。它就是 `train.py` 的循环去掉保存与评估之后剩下的样子。
 # 网络很小（2 层、64 通道），这样一次实验只要几秒。`speed_up` 把各层换成更快、结果相同的版本。
 
 # %% [markdown] lang="en"
+# Only with every term can the model be compared with the truth: the few bits above it are what the model has not learned (the
+# KL divergence). Without the first word, as in the formula of 002, the number is too small and may even fall "below the
+# floor"; the comparison then means nothing.
+#
 # ## 2. One training loop
 #
 # This loop serves the whole lesson: take a batch, compute the loss, go backward, update. It is the loop of `train.py` without
@@ -277,13 +273,7 @@ assert FLOOR < last["muon"] < last["adamw"] < last["sgd"]
 # %% [markdown] lang="zh"
 # 003 §3.2 把“SGD、Adam 等”并列，好像可以随便挑。对语言模型并不是这样：常见词的梯度大、罕见词的梯度小，SGD 用同一个步长对待它们，
 # 于是大部分权重几乎不动；AdamW 按各自的大小缩放；Muon 连矩阵内部弱的方向也一并推动，所以同样的步数走得最远。
-
-# %% [markdown] lang="en"
-# 003 §3.2 lists "SGD、Adam 等" side by side, as if any would do. For a language model they differ: gradients of frequent words
-# are large and those of rare words small, SGD takes the same step length for both, and most weights hardly move. AdamW scales
-# each by its own size. Muon also moves the weak directions inside a matrix, so it gets furthest in the same number of steps.
-
-# %% [markdown] lang="zh"
+#
 # ## 4　学习率：1e-5 是答案吗？
 #
 # 教程 000 Q2、001 Q2、004 Q2 都说：“建议从1e-5开始调参，逐步减小学习率”。002 Q2 却说：“从较小的学习率开始，逐步增加到预设值”。
@@ -291,6 +281,10 @@ assert FLOOR < last["muon"] < last["adamw"] < last["sgd"]
 # 让它判断一个故事里的东西是丢了、坏了还是被抢了（500 个标签）。每个学习率从同一组权重出发。
 
 # %% [markdown] lang="en"
+# 003 §3.2 lists "SGD、Adam 等" side by side, as if any would do. For a language model they differ: gradients of frequent words
+# are large and those of rare words small, SGD takes the same step length for both, and most weights hardly move. AdamW scales
+# each by its own size. Muon also moves the weak directions inside a matrix, so it gets furthest in the same number of steps.
+#
 # ## 4. The learning rate: is 1e-5 the answer?
 #
 # Tutorials 000 Q2, 001 Q2 and 004 Q2 all say "建议从1e-5开始调参，逐步减小学习率": begin at 1e-5 and *decrease*. 002 Q2 says to begin
@@ -388,6 +382,11 @@ assert tuned[1e-1][0] > tuned[best][0] + 0.3  # too large a rate: the TRAINING l
 #    答案更远。
 # 2. “导致过拟合”说错了：过拟合时**训练**损失很低。学习率太大时，训练损失本身就降不下来（发散），并且冲毁预训练的权重。
 # 3. “从小到大”（002）与“从大到小”（000、001、004）说的是两件事：一次训练之内先升（预热）后降（衰减）；而挑选峰值靠的是上面这样的扫描。
+#
+# ## 5　预热与衰减
+#
+# 开头几步，AdamW 的“惯常大小”还只是由一两个梯度估计的，此时迈大步容易走错。预热（warm-up）就是先小步走。结尾处把学习率降到 0，
+# 是为了平息批次之间的抖动。下面用比较大的峰值（3e-2）把三种做法画在一起。
 
 # %% [markdown] lang="en"
 # Three conclusions:
@@ -399,14 +398,7 @@ assert tuned[1e-1][0] > tuned[best][0] + 0.3  # too large a rate: the TRAINING l
 #    stays high (it diverges), and what was pretrained is destroyed.
 # 3. "Increase" (002) and "decrease" (000, 001, 004) are about two things. Within one run the rate rises first (warm-up) and
 #    falls later (decay). The peak is chosen by a sweep like the one above.
-
-# %% [markdown] lang="zh"
-# ## 5　预热与衰减
 #
-# 开头几步，AdamW 的“惯常大小”还只是由一两个梯度估计的，此时迈大步容易走错。预热（warm-up）就是先小步走。结尾处把学习率降到 0，
-# 是为了平息批次之间的抖动。下面用比较大的峰值（3e-2）把三种做法画在一起。
-
-# %% [markdown] lang="en"
 # ## 5. Warm-up and decay
 #
 # In the first steps AdamW's "usual size" is an estimate from one or two gradients, and a long step may go wrong. Warm-up takes
@@ -435,18 +427,16 @@ print("mean loss of the last 8 steps:", {name: round(loss, 2) for name, loss in 
 
 # %% [markdown] lang="zh"
 # 上图请自己读：哪条线先掉下去、哪条线最后最低？只看开头或只看结尾，会得出相反的结论。一次运行、一个种子，差别很小时不要当真。
-
-# %% [markdown] lang="en"
-# Read the picture yourself: which line falls first, and which is lowest at the end? One would judge differently by the beginning
-# alone. This is one run with one seed, so take no small difference seriously.
-
-# %% [markdown] lang="zh"
+#
 # ## 6　梯度累积：同样的梯度，更少的内存
 #
 # 001 Q3、004 Q3 把“梯度积累”列为省显存的技术，没有代码。做法：把一批分成几份，逐份反向传播，梯度自动相加；每份的损失要**除以份数**，
 # 加起来才等于整批的平均。结果与一次算完相同（只差浮点舍入），所以它不改变训练，只是用时间换内存。
 
 # %% [markdown] lang="en"
+# Read the picture yourself: which line falls first, and which is lowest at the end? One would judge differently by the beginning
+# alone. This is one run with one seed, so take no small difference seriously.
+#
 # ## 6. Gradient accumulation: the same gradient with less memory
 #
 # 001 Q3 and 004 Q3 name "梯度积累" as a way to save memory, without code. Split a batch into parts and go backward through each;
@@ -491,17 +481,16 @@ for dtype in (torch.float32, torch.bfloat16):
     trained = sum(weight.numel() for weight in model.parameters() if weight.grad is not None or weight.requires_grad)
     kinds = {str(weight.dtype) for weight in model.parameters()}
     precision[dtype] = smooth(losses)[-1]
-    print(f"{str(dtype):15} {trained:,} weights trained, kept as {kinds}; last loss {precision[dtype]:.3f}")
+    print(f"{dtype!s:15} {trained:,} weights trained, kept as {kinds}; last loss {precision[dtype]:.3f}")
     assert trained == model.num_params() and kinds == {"torch.float32"}
 assert abs(precision[torch.float32] - precision[torch.bfloat16]) < 0.1
 
-# %%
 x = torch.randn(512, 512)
 for dtype in (torch.float32, torch.bfloat16):
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         product = x @ x
     error = (product.double() - x.double() @ x.double()).abs().max().item()
-    print(f"{str(dtype):15} a product comes out as {product.dtype}, its largest error {error:.1e}")
+    print(f"{dtype!s:15} a product comes out as {product.dtype}, its largest error {error:.1e}")
 
 # %% [markdown] lang="zh"
 # ## 8　权重衰减不是 L2 正则

@@ -199,18 +199,22 @@ single = {name: count / (8 * len(places)) for name, count in alone.items()}
 print("one gap at a time: " + ", ".join(f"{name} fills {share:.0%} as they were" for name, share in single.items()))
 
 # %%
+story = (
+    "This is the story of ?, a smart boy. One golden afternoon, Ming went to the school. Ming had a chilled smoothie."
+)
+before, after = story.split(" ?")
+tokens = [end, *tokenizer.encode(before), MASK, *tokenizer.encode(after)]
+place = tokens.index(MASK)
 with torch.no_grad():
-    for text in ("Mia was carrying a lamp. Then Mia met a boy called ?. The boy said ? was cold.",
-                 "Tom went to the ?. At the ?, Tom met a quiet girl called Lily."):  # fmt: skip
-        parts = text.split("?")
-        tokens = [end]
-        for i, part in enumerate(parts):
-            tokens += tokenizer.encode(part.rstrip(" ")) + [MASK] * (i < len(parts) - 1)
-        best = models["masked"](torch.tensor([tokens]))[0, :, :end].softmax(-1).topk(3)
-        print(text)
-        for place in (i for i, token in enumerate(tokens) if token == MASK):
-            some = zip(best.indices[place].tolist(), best.values[place].tolist(), strict=True)
-            print("    gap:", ", ".join(f"{show(token)} {p:.0%}" for token, p in some))
+    guesses = {
+        "causal": models["causal"](torch.tensor([tokens[:place]]))[0, -1, :end],  # what follows "of"
+        "masked": models["masked"](torch.tensor([tokens]))[0, place, :end],
+    }
+print(story)
+for name, logits in guesses.items():
+    best = logits.softmax(-1).topk(3)
+    shown = ", ".join(f"{show(t)} {p:.0%}" for t, p in zip(best.indices.tolist(), best.values.tolist(), strict=True))
+    print(f"    {name}: {shown}; Ming: {logits.softmax(-1)[tokenizer.encode(' Ming')[0]]:.0%}")
 
 # %% [markdown] lang="zh"
 # ## 3　生成
@@ -396,7 +400,7 @@ assert FAMILY["gpt"].num_params() == 116_534_784
 # %%
 parts = {name: FAMILY[name].parameters() for name in ("gpt", "bert-base", "t5-base")}
 fig, ax = plt.subplots(figsize=(7, 2.2))
-for row, (name, sizes) in enumerate(parts.items()):
+for row, sizes in enumerate(parts.values()):
     begin = 0
     for colour, (part, size) in zip(start.COLOURS, sizes.items(), strict=False):
         ax.barh(row, size / 1e6, left=begin / 1e6, color=colour, height=0.6)
