@@ -426,7 +426,8 @@ plt.show()
 print("mean loss of the last 8 steps:", {name: round(loss, 2) for name, loss in found.items()})
 
 # %% [markdown] lang="zh"
-# 上图请自己读：哪条线先掉下去、哪条线最后最低？只看开头或只看结尾，会得出相反的结论。一次运行、一个种子，差别很小时不要当真。
+# 意外：在这里预热**没有**帮上忙，带预热的那条线反而最高。网络小、步数少，梯度又被裁剪到长度 1，一开始就迈大步也不出事，先小步走只是
+# 浪费了步数。所以“要预热”不是定律，而是大网络、长训练里的经验；要不要用，跑一次就知道。（一次运行、一个种子，小差别不要当真。）
 #
 # ## 6　梯度累积：同样的梯度，更少的内存
 #
@@ -434,8 +435,9 @@ print("mean loss of the last 8 steps:", {name: round(loss, 2) for name, loss in 
 # 加起来才等于整批的平均。结果与一次算完相同（只差浮点舍入），所以它不改变训练，只是用时间换内存。
 
 # %% [markdown] lang="en"
-# Read the picture yourself: which line falls first, and which is lowest at the end? One would judge differently by the beginning
-# alone. This is one run with one seed, so take no small difference seriously.
+# A surprise: here warm-up did **not** help, its line ends highest. The net is small, the run short, and gradients are clipped to
+# length 1, so that long first steps do no harm, and short ones only waste time. Warm-up is no law but experience from large nets
+# and long runs; one run shows whether it is needed. (This is one run with one seed: take no small difference seriously.)
 #
 # ## 6. Gradient accumulation: the same gradient with less memory
 #
@@ -496,16 +498,18 @@ for dtype in (torch.float32, torch.bfloat16):
 # ## 8　权重衰减不是 L2 正则
 #
 # 000 Q3、001 Q4、004 Q4 建议“使用L2正则”。用 SGD 时，在损失里加 $\frac{\lambda}{2}\|\theta\|^2$（L2）与让权重每步衰减是一回事；用 AdamW 时不是
-# （Loshchilov 和 Hutter 2019）：L2 的梯度 $\lambda\theta$ 会先被除以梯度的惯常大小。于是很少收到梯度的权重（罕见词元的词向量）几乎只剩 L2 这一项，
-# 被“归一化”成整步整步地拉向 0；解耦的衰减则对所有权重一视同仁。下面同样的强度做两次：
+# （Loshchilov 和 Hutter 2019）：L2 的梯度 $\lambda\theta$ 会先被除以梯度的惯常大小。于是梯度小的权重（词向量多半如此）几乎只剩 L2 这一项，
+# 被“归一化”成整步整步地拉向 0；解耦的衰减每步只拉掉 $\alpha\lambda$ 那么一点，对所有权重一视同仁。（词向量也是输出矩阵，所以没出现过的词元
+# 也收到梯度：它要学会不被猜中，在解耦衰减下反而变长。）下面同样的强度做两次：
 
 # %% [markdown] lang="en"
 # ## 8. Weight decay is not L2 regularisation
 #
 # 000 Q3, 001 Q4 and 004 Q4 advise "使用L2正则". With SGD, $\frac{\lambda}{2}\|\theta\|^2$ in the loss (L2) and letting the weights decay are the
 # same. With AdamW they are not (Loshchilov and Hutter 2019): the gradient $\lambda\theta$ of L2 is divided by the gradient's usual size
-# first. Weights that hardly receive a gradient, such as the embeddings of rare tokens, are then left with little but L2, which is
-# normalised to whole steps towards 0; decoupled decay treats all weights alike. Here are both at one strength:
+# first. Weights with small gradients, as most embeddings, are then left with little but L2, which is normalised to whole
+# steps towards 0; decoupled decay takes the small share $\alpha\lambda$ a step from all weights alike. (The embeddings are also the output matrix, so
+# a token that never came receives a gradient, too: it learns not to be guessed, and grows longer under decoupled decay.) Here are both at one strength:
 
 # %%
 STRENGTH = 0.1
