@@ -261,7 +261,8 @@ for name, rate in (("sgd", 1.0), ("adamw", 6e-3), ("muon", 6e-3)):
 fig, ax = plt.subplots()
 for name, losses in curves.items():
     ax.plot(smooth(losses))
-    ax.annotate(name, (STEPS - 1, smooth(losses)[-1]), xytext=(4, 0), textcoords="offset points", va="center")
+    place = "top" if name == "muon" else "bottom"
+    ax.annotate(name, (STEPS - 1, smooth(losses)[-1]), xytext=(4, 0), textcoords="offset points", va=place)
 ax.axhline(FLOOR, color="black", ls="--", lw=1)
 ax.annotate("exact floor", (0, FLOOR), xytext=(2, 3), textcoords="offset points")
 ax.set(xlabel="step", ylabel="loss, nats per token", xlim=(0, STEPS + 10), ylim=(0, 8))
@@ -364,10 +365,10 @@ right.plot(RATES, [accuracy for _, accuracy in tuned.values()], "o-", color=star
 right.axhline(1 / 3, color="black", ls="--", lw=1)
 right.annotate("guessing", (1e-2, 1 / 3), xytext=(0, 3), textcoords="offset points")
 right.set(title="fine-tuning, 40 steps", ylabel="accuracy on new stories", ylim=(0, 1.05))
-for ax in (left, right):
+for ax, height in ((left, 4), (right, 0.9)):
     ax.set(xscale="log", xlabel="peak learning rate of AdamW")
     ax.axvline(1e-5, color="grey", lw=1, ls=":")
-    ax.annotate("the tutorials'\n1e-5", (1e-5, ax.get_ylim()[1] * 0.62), xytext=(4, 0), textcoords="offset points")
+    ax.annotate("the tutorials'\n1e-5", (1e-5, height), xytext=(4, 0), textcoords="offset points")
 plt.show()
 best = max(RATES, key=lambda rate: tuned[rate][1])
 print(f"best here: {min(pretrained, key=pretrained.get):.0e} for pretraining, {best:.0e} for fine-tuning")
