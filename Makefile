@@ -35,6 +35,10 @@ notebooks: .venv/testing
 notebooks-test: .venv/testing
 	$(BIN)/python -m notebooks.build --check $(LESSONS)
 
+# All packages of the lessons in wheelhouse/, for rooms without a network: make wheelhouse SYSTEMS="windows macos linux"
+wheelhouse: .venv/testing
+	$(BIN)/python -m notebooks.wheelhouse $(SYSTEMS)
+
 lint: .venv/testing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ notebooks/solutions/NN_name.ipynb. The code runs once, and both languages show w
 code cells and those with the tag "setup".
 """
 
+import re
 import socket
 import time
 from collections.abc import Iterable
@@ -31,6 +32,7 @@ NOTEBOOKS = Path(__file__).resolve().parent
 LANGUAGES = {"zh": NOTEBOOKS, "en": NOTEBOOKS / "en"}  # language -> folder of its notebooks
 SOLUTIONS = NOTEBOOKS / "solutions"
 TIME_LIMIT = 900  # seconds for a lesson: one of two minutes on two quiet cores, on a machine that is neither
+CHINESE = "[\u2018-\u201d\u3000-\u9fff\uff00-\uffef]"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -82,8 +84,14 @@ def notebook(cells: Iterable[NotebookNode]) -> NotebookNode:
     for number, cell in enumerate(cells):
         new = nbformat.v4.new_code_cell if is_code(cell) else nbformat.v4.new_markdown_cell
         tags = {"tags": cell.metadata.tags} if "tags" in cell.metadata else {}
-        made.cells.append(new(cell.source, id=f"cell-{number:02d}", metadata=tags))
+        text = join_lines(cell.source) if cell.metadata.get("lang") == "zh" else cell.source
+        made.cells.append(new(text, id=f"cell-{number:02d}", metadata=tags))
     return made
+
+
+def join_lines(text: str) -> str:
+    """Chinese has no spaces, but Markdown shows one where a line ends: join the lines of a paragraph."""
+    return re.sub(rf"(?m)^(?!#)(.*{CHINESE})\n(?={CHINESE})", r"\1", text)
 
 
 def run(made: NotebookNode, folder: Path) -> None:
@@ -138,7 +146,7 @@ def build(path: Path, check: bool) -> str:
         copy_outputs(made[NOTEBOOKS], made[LANGUAGES["en"]])
         run(made[SOLUTIONS], NOTEBOOKS)
     except (CellExecutionError, CellTimeoutError, ValueError) as error:
-        return str(error)
+        return re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # IPython colours its tracebacks
     for folder, new in made.items():
         target = folder / f"{path.stem}.ipynb"
         if check and not same_cells(new, target):

@@ -31,12 +31,10 @@ def encode(function: Callable[[bytes, dict[bytes, int]], list[int]]) -> bool:
     """The neighbours whose token has the lowest id are joined first."""
     ids = {bytes([byte]): byte for byte in range(256)}
     ids |= {b"yz": 256, b"xy": 257, b"bc": 258, b"abc": 259, b"de": 260, b"abcd": 261}
-    hints = {
-        (257, 122): "先合并编号最小的对，不是最左边的 / join the pair with the lowest id first, not the leftmost",
-        (97, 98, 99, 100, 101): "还没有合并 / nothing was joined",
-        (97, 258, 100, 101): "合并一次以后要再来，直到不能合并 / go on after a merge until no two spell a token",
-        (261, 101): "不是最长匹配：de（260）先于 abcd（261） / not the longest match: de (260) comes before abcd (261)",
-    }
+    order = "合并编号最小的对，不是最左或最长的 / join the pair with the lowest id, not the leftmost or longest"
+    nothing = "还没有合并 / nothing was joined"
+    once = "合并一次以后要再来，直到不能合并 / go on after a merge until no two spell a token"
+    hints = {(257, 122): order, (261, 101): order, (97, 98, 99, 100, 101): nothing, (97, 258, 100, 101): once}
     for word, right in ((b"abcde", [259, 260]), (b"xyz", [120, 256])):
         answer, problem = attempt(function, word, dict(ids))
         if problem:

@@ -45,7 +45,7 @@ from gpt.fast.bpe import train_bpe_with_heap
 from gpt.files.checkpoint import load_model
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.files.tokens_folder import TokensFolder
-from gpt.tokenizer import Tokenizer, encode_word, train_bpe
+from gpt.tokenizer import Tokenizer, train_bpe
 from notebooks.check import tokens as check
 
 # %% [markdown] lang="zh"
@@ -88,7 +88,7 @@ for number in range(1, 11):
     for word, times in words.items():
         for left, right in pairwise(parts[word]):
             count[left + right] += times
-    best = min(count, key=lambda token: (-count[token], token))  # of equally frequent pairs, the first in the alphabet
+    best = min(count, key=lambda token: (-count[token], token))  # of equals, the first in the alphabet
     merges.append(best)
     for word, tokens in parts.items():
         joined = []
@@ -126,25 +126,26 @@ vocabularies = {
     "stories + AI": Tokenizer.train([*chinese_stories, *about_ai], 1024, train_bpe_with_heap),
 }
 english_story = next(stories("lesson 1")).text
-rows = {"人工智能": "word", sentence: "sentence", chinese_stories[0]: "Chinese story", english_story: "English story"}
+rows = {"人工智能": "word", sentence: "sentence"}
+rows |= {chinese_stories[0]: "Chinese story", english_story: "English story"}
 print(f"{'tokens':<20}" + "".join(f"{name:>15}" for name in rows.values()))
 for name, vocabulary in vocabularies.items():
     print(f"{name:<20}" + "".join(f"{len(vocabulary.encode(text)):>15}" for text in rows))
-    assert all(vocabulary.decode(vocabulary.encode(text)) == text for text in rows)  # nothing is lost in any of them
+    assert all(vocabulary.decode(vocabulary.encode(text)) == text for text in rows)  # nothing is lost
 
 assert len(english.encode("人工智能")) == 12 and len(english.encode(sentence)) == 42
 last = vocabularies["stories + AI"]
-assert len(last.encode("人工智能")) == 1
+assert len(last.encode("人工智能")) == len(last.encode(sentence)) == 1
 print("with texts about AI:", " | ".join(last.decode([token]) for token in last.encode(sentence)))
 # %% [markdown] lang="zh"
 # 英文词表里没有中文的合并，所以每个汉字仍是 3 个字节、3 个词元：“人工智能”是 12 个词元，不是 1 个。
-# 只读过故事的中文词表没见过“人工智能”，也不能把它当作一个词元；读过几百遍谈人工智能的话，它才成为一个词元，
-# 而且旁边的词元和语言学上的“词”不一样。
+# 只读过故事的中文词表没见过“人工智能”，也不能把它当作一个词元；读过几百遍谈人工智能的话，它才成为一个词元；
+# 教程的整句话也成了**一个**词元，而不是教程列出的七个“词”。
 # 四个词表都能一字不差地还原原文，区别只是长短：同样的上下文长度，词表合适就能装下更多文字。
 # %% [markdown] lang="en"
 # The English vocabulary has no merges for Chinese, so each character stays 3 bytes and 3 tokens: 人工智能 is 12 tokens, not 1. A
 # Chinese vocabulary that never saw the word cannot make one token of it either. It becomes one token where the training text has
-# it hundreds of times, and the tokens beside it are not the words of a dictionary. All four give back the text exactly. They differ in length:
+# it hundreds of times, and so does the tutorial's whole sentence: **one** token, not the seven words of the tutorial. All four give back the text exactly. They differ in length:
 # with a fitting vocabulary, more text fits into the same context.
 # %% [markdown] lang="zh"
 # ## 4　填充（padding）
@@ -193,7 +194,7 @@ with torch.no_grad():
 # known, and with it the lowest possible loss.
 # %%
 def count_histories(tokens, longest):
-    """For each length n up to `longest`: runs of n tokens -> how often, and histories -> (how often, kinds of next)."""
+    """For each n: how often each run of n tokens occurs, each history, and how many kinds follow it."""
     tables = []
     for n in range(1, longest + 1):
         runs = Counter(zip(*(tokens[i:] for i in range(n)), strict=False))
@@ -415,7 +416,6 @@ def my_encode(word, ids):
 
 
 check.encode(my_encode)
-assert my_encode(b"tokens", Tokenizer([]).ids) == encode_word(b"tokens", Tokenizer([]).ids)
 
 
 # %% [markdown] lang="zh"

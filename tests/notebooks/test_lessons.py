@@ -9,7 +9,18 @@ import re
 import nbformat
 import pytest
 
-from notebooks.build import LANGUAGES, SOLUTIONS, is_code, lesson, read_source, same_cells, solutions, sources, tagged
+from notebooks.build import (
+    LANGUAGES,
+    SOLUTIONS,
+    is_code,
+    join_lines,
+    lesson,
+    read_source,
+    same_cells,
+    solutions,
+    sources,
+    tagged,
+)
 from notebooks.check import NOT_WRITTEN
 
 LESSONS = {path.stem: read_source(path) for path in sources()}
@@ -102,3 +113,9 @@ def heading_levels(text: str) -> list[int]:
 @pytest.mark.parametrize("name", LESSONS)
 def test_a_lesson_has_three_to_five_exercises(name):
     assert 3 <= sum(tagged(cell, "exercise") for cell in LESSONS[name]) <= 5
+
+
+def test_lines_of_a_chinese_paragraph_are_joined_and_nothing_else_is():
+    assert join_lines("一二，\n三四\n“五”") == "一二，三四“五”"
+    for text in ("### 练习\n写出来", "一\n\n二", "- 一\n- 二", "词元\ntoken", "| 一 |\n| 二 |"):
+        assert join_lines(text) == text
