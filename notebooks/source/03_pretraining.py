@@ -591,10 +591,9 @@ for n_layer, colour in ((1, start.COLOURS[0]), (3, start.COLOURS[1])):
     validation = [(row["step"], row["val_loss"]) for row in rows if "val_loss" in row]
     ax.plot(*zip(*training, strict=True), color=colour)
     ax.plot(*zip(*validation, strict=True), "o", color=colour)
-    ax.annotate(
-        f"{n_layer} layers", training[-1], xytext=(10, 0), textcoords="offset points", va="center", color=colour
-    )
-    print(f"{n_layer} layers: validation loss {validation[-1][1]:.3f} nats/token, floor {FLOOR:.3f}")
+    name, place = f"{n_layer} layer{'s' * (n_layer > 1)}", "top" if n_layer > 1 else "bottom"
+    ax.annotate(name, training[-1], xytext=(10, 0), textcoords="offset points", va=place, color=colour)
+    print(f"{name}: validation loss {validation[-1][1]:.3f} nats/token, floor {FLOOR:.3f}")
     assert validation[-1][1] > FLOOR
 ax.axhline(FLOOR, color="black", ls="--", lw=1)
 ax.annotate("exact floor", (0, FLOOR), xytext=(2, 3), textcoords="offset points")

@@ -196,6 +196,7 @@ with torch.no_grad():
         alone["masked"] += (found == window[list(places)]).sum().item()
         alone["causal"] += (guess[[place - 1 for place in places]] == window[list(places)]).sum().item()
 single = {name: count / (8 * len(places)) for name, count in alone.items()}
+assert cloze["causal"] > cloze["masked"] and single["causal"] > single["masked"]
 print("one gap at a time: " + ", ".join(f"{name} fills {share:.0%} as they were" for name, share in single.items()))
 
 # %%
@@ -414,7 +415,15 @@ for row, sizes in enumerate(parts.values()):
     for colour, (part, size) in zip(start.COLOURS, sizes.items(), strict=False):
         ax.barh(row, size / 1e6, left=begin / 1e6, color=colour, height=0.6)
         if size > 8e6:
-            ax.text((begin + size / 2) / 1e6, row, part, ha="center", va="center", color="white", fontsize=8)
+            ax.text(
+                (begin + size / 2) / 1e6,
+                row,
+                part.removeprefix("token "),
+                ha="center",
+                va="center",
+                color="white",
+                fontsize=8,
+            )
         begin += size
     ax.text(begin / 1e6 + 2, row, f"{begin / 1e6:.1f}", va="center")
 ax.set(yticks=range(3), yticklabels=parts, xlabel="million weights", xlim=(0, 245))
@@ -438,7 +447,7 @@ plt.show()
 
 # %%
 print(f"300 billion weights: {300e9 * 16 / 1e12:.1f} TB for weights, gradients and AdamW's two moments in float32")
-print(f"GPT-3 (published):   {FAMILY['gpt3'].memory()['training'] / 1e12:.1f} TB")
+print(f"GPT-3, 175 billion:  {FAMILY['gpt3'].memory()['training'] / 1e12:.1f} TB")
 
 # %% [markdown] lang="zh"
 # ## 6　GPT 里没有什么
