@@ -152,11 +152,11 @@ names = [tokenizer.decode([token]).strip() for token in first]
 settings = {"top-k 3": keep_top_k(p, 3), "top-k 10": keep_top_k(p, 10), "top-p 0.95": keep_top_p(p, 0.95)}
 figure, panels = plt.subplots(1, 3, figsize=(7, 2.6), sharey=True)
 for panel, (title, kept) in zip(panels, settings.items(), strict=True):
-    panel.bar(names, p[first], color="none", edgecolor="0.6")
+    panel.bar(names, p[first], color="0.85")
     panel.bar(names, kept[first], color=[start.COLOURS[0] if token in six else start.COLOURS[1] for token in first])
     panel.set_title(f"{title}: {int((kept > 0).sum())} tokens left", fontsize=9)
     panel.tick_params(axis="x", labelsize=7, labelrotation=60)
-panels[0].set_ylabel("probability (outline: before the cut)")
+panels[0].set_ylabel("probability (grey: uncut)")
 plt.show()
 # %% [markdown] lang="zh"
 # 这里合适的个数是六个：$k=3$ 剪掉了三个完全正确的词，$k=10$ 又放进了四个错的。换一个地方，合适的个数就变了，固定的 $k$ 不可能处处合适。
@@ -308,9 +308,9 @@ for n in sizes:
     lines["1 − (1 − p)ⁿ"].append(1 - (1 - p) ** n)
     lines["the model chooses"].append(statistics.mean(ok[max(group, key=lambda i: own[i])] for group in groups))
 figure, panel = plt.subplots(figsize=(6, 2.8))
-for (name, values), style, shift in zip(lines.items(), ("o-", ":", "s-"), (0.04, -0.12, -0.1), strict=True):
+for (name, values), style, shift in zip(lines.items(), ("o-", ":", "s-"), (0.14, -0.13, -0.1), strict=True):
     panel.plot(sizes, values, style)
-    panel.text(5, values[2] + shift, name, color=panel.lines[-1].get_color())
+    panel.text(4.3, values[2] + shift, name, color=panel.lines[-1].get_color())
 panel.set(xscale="log", xlabel="n stories, temperature 1", ylabel="the chosen one is consistent", ylim=(0, 1.05))
 panel.set_xticks(sizes, map(str, sizes))
 panel.minorticks_off()
@@ -465,7 +465,7 @@ for n_layer in (2, 1):
     with torch.no_grad():
         right = net(ids).argmax(-1)[:, 0::2] == ids[:, 1::2]  # (documents, LINES): after each name, is its value next?
     curves[n_layer] = [right[earlier == k].float().mean().item() for k in counts]
-    print(f"{n_layer} layers:", {k: f"{share:.1%}" for k, share in zip(counts, curves[n_layer], strict=True)},
+    print(f"layers: {n_layer};", {k: f"{share:.1%}" for k, share in zip(counts, curves[n_layer], strict=True)},
           f"largest induction score {induction_score(net).max():.2f}")  # fmt: skip
 print(f"chance 1/{VALUES} = {1 / VALUES:.1%}; out/tiny's largest induction score {induction_score(model).max():.2f}")
 assert curves[2][0] < 0.2 and curves[2][1] > 0.9 and curves[1][1] < 0.75
@@ -474,9 +474,9 @@ figure, panel = plt.subplots(figsize=(6, 2.8))
 panel.plot(counts, curves[2], "o-")
 panel.text(2, curves[2][2] - 0.03, "pairs, 2 layers", va="top", color=start.COLOURS[0])
 panel.plot(counts, curves[1], "s-")
-panel.text(2, curves[1][2] + 0.04, "pairs, 1 layer", color=start.COLOURS[1])
+panel.text(4, curves[1][3] - 0.04, "pairs, 1 layer", color=start.COLOURS[1], va="top", ha="right")
 panel.plot((0, 1, 2), tiny_curve, "^-", color=start.COLOURS[2])
-panel.text(1, tiny_curve[1] - 0.1, "out/tiny on reviews (chance: 50 %)", color=start.COLOURS[2])
+panel.text(1, tiny_curve[1] + 0.06, "out/tiny on reviews (chance: 50 %)", color=start.COLOURS[2])
 panel.axhline(1 / VALUES, color="0.6", linestyle=":")
 panel.text(4, 1 / VALUES + 0.02, "chance for pairs", color="0.4", ha="right")
 panel.set(xlabel="examples before it", ylabel="right", ylim=(0, 1.05), xticks=counts)
@@ -484,7 +484,7 @@ plt.show()
 
 
 # %% [markdown] lang="zh"
-# 没有例子时只能猜；**一个例子**之后，两层网络几乎全对，而权重一个也没有变。一层网络做不到：归纳需要两步，先有一个头把“前一个词元是谁”
+# 没有例子时只能猜；**一个例子**之后，两层网络几乎全对，而权重一个也没有变。一层网络做不到，它只学会在前文出现过的几个值里挑一个：归纳需要两步，先有一个头把“前一个词元是谁”
 # 写进每个位置，再由上一层的头按这个线索去找。所以，少样本能力不是“规模”凭空带来的魔法，而是训练数据需要、网络放得下的一种具体机制。
 #
 # ## 练习
@@ -494,7 +494,7 @@ plt.show()
 # 写 `my_temperature(logits, temperature)`：logits 的形状是 (B, V)，返回每一行的概率 (B, V)。
 # %% [markdown] lang="en"
 # Without examples the net can only guess. After **one** example the net of two layers is nearly always right, though no
-# weight has changed. A single layer cannot do it: induction takes two steps. One head writes into each place which token came
+# weight has changed. A single layer cannot do it and only learns to pick among the values that have come: induction takes two steps. One head writes into each place which token came
 # before it, and a head of the layer above searches by that. So few-shot ability is no magic of scale: it is a mechanism that
 # the training data must need and that the net must have room for.
 #
