@@ -1,0 +1,79 @@
+"""The checks of lesson 5 recognise typical mistakes."""
+
+import math
+
+import pytest
+import torch
+
+from notebooks.check import prompts as check
+
+
+def scores(model, ids):
+    with torch.no_grad():
+        return model(torch.tensor([ids]))[0].log_softmax(-1)
+
+
+def sorted_only(p, limit):
+    p = p.sort(descending=True).values
+    kept = p * (p.cumsum(0) - p < limit)
+    return kept / kept.sum()
+
+
+def stops_too_early(p, limit):
+    likeliest_first, order = p.sort(descending=True)
+    kept = torch.zeros_like(p).scatter(0, order, likeliest_first * (likeliest_first.cumsum(0) <= limit))
+    return kept / kept.sum()
+
+
+def not_scaled(p, limit):
+    likeliest_first, order = p.sort(descending=True)
+    before = likeliest_first.cumsum(0) - likeliest_first
+    return torch.zeros_like(p).scatter(0, order, likeliest_first * (before < limit))
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "hint"),
+    [
+        (check.temperature, lambda logits, t: None, "not written yet"),
+        (check.temperature, lambda logits, t: (logits * t).softmax(-1), "do not multiply"),
+        (check.temperature, lambda logits, t: (logits / t).softmax(0), "last dimension"),
+        (check.temperature, lambda logits, t: logits.softmax(-1) / t, "add up to 1"),
+        (check.temperature, lambda logits, t: (logits.softmax(-1) / t).softmax(-1), "not the probabilities"),
+        (check.temperature, lambda logits, t: logits / t, "softmax is missing"),
+        (check.temperature, lambda logits, t: logits.nowhere, "AttributeError"),
+        (check.top_p, lambda p, limit: None, "not written yet"),
+        (check.top_p, stops_too_early, "reaches the limit"),
+        (check.top_p, sorted_only, "its own place"),
+        (check.top_p, not_scaled, "add up to 1"),
+        (check.top_p, lambda p, limit: p, "must be left"),
+        (check.tries, lambda p, wanted: None, "not written yet"),
+        (check.tries, lambda p, wanted: math.ceil(wanted / p), "no probability"),
+        (check.tries, lambda p, wanted: math.floor(math.log(1 - wanted) / math.log(1 - p)), "one too few"),
+        (check.tries, lambda p, wanted: math.log(1 - wanted) / math.log(1 - p), "round up"),
+        (check.logprob, lambda model, ids, start: None, "not written yet"),
+        (check.logprob, lambda model, ids, start: scores(model, ids), "one number"),
+        (
+            check.logprob,
+            lambda model, ids, start: sum(scores(model, ids)[t - 1, ids[t]] for t in range(1, len(ids))),
+            "not the text before it",
+        ),
+        (check.logprob, lambda model, ids, start: scores(model, ids)[start - 1, ids[start]], "add them all"),
+        (
+            check.logprob,
+            lambda model, ids, start: sum(scores(model, ids)[t, ids[t]] for t in range(start, len(ids))),
+            "off by one",
+        ),
+    ],
+)
+def test_a_typical_mistake_gets_its_hint(capsys, exercise, answer, hint):
+    assert not exercise(answer)
+    line = capsys.readouterr().out
+    assert line.startswith("✗") and hint in line and line.count("\n") == 1
+
+
+def test_other_ways_to_write_a_right_answer_are_accepted(capsys):
+    assert check.tries(lambda p, wanted: math.ceil(math.log(1 - wanted) / math.log(1 - p) - 1e-12))
+    assert check.logprob(
+        lambda model, ids, start: scores(model, ids)[start - 1 : -1].gather(1, torch.tensor(ids[start:])[:, None]).sum()
+    )
+    assert capsys.readouterr().out.count("✓") == 2
