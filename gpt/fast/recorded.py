@@ -101,7 +101,7 @@ class RecordedDecoder(Decoder):
         return cache
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        if not self.stepping:
+        if not self.stepping or mask is None:
             return super().attend(q, k, v, mask)
         # For a single query, the formula takes a third of the time of PyTorch's kernel, which is made for many.
         scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))  # (B, nh, 1, S)
