@@ -29,7 +29,6 @@ from notebooks import start
 start.here()
 # %%
 import dataclasses
-import statistics
 import time
 
 import matplotlib.pyplot as plt
@@ -52,7 +51,7 @@ from gpt.finetuning.classification import LabelTask
 from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.finetuning.labelling import classify
 from gpt.finetuning.trainable import build_finetuning_optimizers, choose_weights, count_weights
-from gpt.lora import LoraLinear, add_lora, merge_lora
+from gpt.lora import LoraLinear, merge_lora
 from gpt.model import GPT
 from gpt.optim import learning_rate_scale, set_learning_rate, update
 from gpt.running.device import pick_machine
@@ -194,18 +193,23 @@ def on_logits(net):
 
 
 heads = {}
-for name, change in (("last state", None), ("place 0", on_place_0), ("logits", on_logits)):
-    net, curve, seconds = fit(80, change, every=80, labels=3000)
+for name, change, more in (
+    ("last state", None, {}),
+    ("place 0", on_place_0, {}),
+    ("logits", on_logits, {}),
+    ("logits, slow", on_logits, {"head_learning_rate": 2e-4}),
+):
+    net, curve, seconds = fit(100, change, every=100, labels=3000, **more)
     heads[name] = accuracy(net)
-    print(f"{name:11} head {net.score.weight.numel():5,} weights, validation loss {curve[-1][2]:.3f}, "
+    print(f"{name:12} head {net.score.weight.numel():5,} weights, validation loss {curve[-1][2]:.3f}, "
           f"accuracy {heads[name]:.1%}, {seconds:.0f} s")  # fmt: skip
     if name == "last state":
         full = net
 print(f"ln 3 = {np.log(3):.3f}, chance {1 / 3:.1%}")
-assert heads["place 0"] < 0.4 and heads["last state"] > 0.9
+assert heads["place 0"] < 0.4 and heads["last state"] > 0.85
 # %% [markdown] lang="zh"
 # 第 0 个位置上的损失停在 ln 3 附近：和瞎猜一样。接在 V 维输出上要 16 倍的权重，而这 V 个分数不过是同一个 C 维状态的线性变换，
-# 没有任何新信息。它学不学得会，看上面的准确率；无论如何，它没有好处。
+# 没有任何新信息。用适合状态的学习率，它根本学不会；降到 1/25（logits, slow）才学会，也没有更好。
 #
 # ## 一张表：微调的七种方法
 #
@@ -213,8 +217,8 @@ assert heads["place 0"] < 0.4 and heads["last state"] > 0.9
 # 准确率来自测试集；只有一个种子、200 条标签，所以几个百分点的差别不说明问题。
 # %% [markdown] lang="en"
 # On place 0 the loss stays near ln 3, that of guessing. A head on the V outputs has 16 times the weights, though these V
-# scores are a linear map of the same C numbers and hold nothing new. Whether it learns is in its accuracy above; it has no
-# advantage in any case.
+# scores are a linear map of the same C numbers and hold nothing new. At the rate that suits the state it does not learn at
+# all; at a 25th of it (logits, slow) it does, and gains nothing.
 #
 # ## One table: seven ways to fine-tune
 #
@@ -236,7 +240,7 @@ print(
 )
 results, lora = {}, None
 for name, more in methods.items():
-    net, _, seconds = fit(120, train=name, **more)
+    net, _, seconds = fit(100, train=name, **more)
     trained, total = count_weights(net)
     results[name] = trained, accuracy(net)
     print(
@@ -340,25 +344,25 @@ for name, more in (
     ("full, --lm-loss 0.5", {"lm_loss": 0.5}),
     ("full, replay", {"replay": 0.5}),
 ):
-    net = full if more is None else fit(80, labels=3000, **more)[0]
+    net = full if more is None else fit(100, labels=3000, **more)[0]
     kept[name] = (*tell(net.transformer), accuracy(net))
 for name, (grammatical, consistent, story, share) in kept.items():
     print(f"{name:20} {grammatical:2} grammatical, {consistent:2} consistent of 50"
           + (f", accuracy {share:.1%}" if share else "") + f"\n      {story[:95]!r}")  # fmt: skip
-assert kept["head only"][1] > 35 and kept["full"][1] == 0 and kept["full, --lm-loss 0.5"][1] == 0
+assert kept["head only"][1] > 35 and kept["full"][1] < 5 and kept["full, --lm-loss 0.5"][1] < 5
 assert kept["full, replay"][0] > 25
 # %% [markdown] lang="zh"
-# 只训练头时主体（除最后一个归一化层外）没有动，当然还会讲故事。全部训练几十步之后，一个故事也讲不出来了：这就是**灾难性遗忘**（catastrophic
-# forgetting）。最值得注意的是第三行：加上 `--lm-loss` **也没有**保住故事。它保住的是“一个语言模型”，但那是*评论*的语言模型，看它写的句子就知道。
+# 只训练头时主体（除最后一个归一化层外）没有动，当然还会讲故事。全部训练一百步之后，几乎一个故事也讲不出来了：这就是**灾难性遗忘**（catastrophic
+# forgetting）。最值得注意的是第三行：加上 `--lm-loss` **也没有**保住故事。这项损失算在*评论*上，它保护的也就只是评论的语言模型。
 # 要保住旧的能力，就得继续练旧的东西：混入旧故事之后，故事回来了，分类照样学会。LoRA 是另一条路：原来的矩阵一点没变，拿掉旁边的 $BA$ 就回到从前。
 #
 # ## 过拟合，看得见
 #
 # 60 条标签，全部训练。教程 002 §3.3 说“仅微调顶层可能导致模型过拟合”，而 000 Q3、001 Q4 说训练的权重少**减轻**过拟合。谁对？
 # %% [markdown] lang="en"
-# With the head alone, the body did not change (but for its last norm), so of course it still tells stories. After some tens of
-# steps of everything it cannot tell a single one: **catastrophic forgetting**. The third line is the interesting one: with
-# `--lm-loss` the stories are lost **as well**. What stays is a language model, but one of *reviews*, as its sentences show. To
+# With the head alone, the body did not change (but for its last norm), so of course it still tells stories. After a hundred
+# steps of everything it tells hardly any: **catastrophic forgetting**. The third line is the interesting one: with
+# `--lm-loss` the stories are lost **as well**. That loss is on *reviews*, so a language model of reviews is all that it protects. To
 # keep an old ability one must go on training it: with old stories mixed in, the stories are back, and the labels are learned
 # all the same. LoRA is another way: the old matrices do not change at all, and without $BA$ beside them all is as before.
 #
@@ -375,12 +379,12 @@ runs = {
 figure, panels = plt.subplots(1, 3, figsize=(7, 2.7), sharey=True)
 ends = {}
 for panel, (name, more) in zip(panels, runs.items(), strict=True):
-    net, curve, _ = fit(100, every=10, labels=60, batch_size=30, **more)
+    net, curve, _ = fit(60, every=10, labels=60, batch_size=30, **more)
     steps, train_loss, val_loss = zip(*curve, strict=True)
     panel.plot(steps, train_loss)
     panel.plot(steps, val_loss)
-    panel.text(100, train_loss[-1] + 0.08, "training", color=start.COLOURS[0], ha="right")
-    panel.text(100, val_loss[-1] + 0.08, "validation", color=start.COLOURS[1], ha="right")
+    panel.text(60, train_loss[-1] + 0.08, "training", color=start.COLOURS[0], ha="right")
+    panel.text(60, val_loss[-1] + 0.08, "validation", color=start.COLOURS[1], ha="right")
     panel.axhline(np.log(3), color="0.6", linestyle=":")
     panel.set(title=name, xlabel="step")
     panel.title.set_fontsize(9)
@@ -447,7 +451,7 @@ torch.manual_seed(0)
 before = task.build_net(base.config).eval()
 before.transformer.load_state_dict(base.transformer.state_dict())
 print(f"saved before training: {accuracy(before):.1%}; after: {accuracy(full):.1%}; chance {1 / 3:.1%}")
-assert accuracy(before) < 0.5 < 0.9 < accuracy(full)
+assert accuracy(before) < 0.5 < 0.85 < accuracy(full)
 
 
 # %% [markdown] lang="zh"
