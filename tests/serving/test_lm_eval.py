@@ -9,7 +9,9 @@ from gpt.files.checkpoint import load_model
 from gpt.generate import score
 from tests.serving.conftest import TOKENIZER
 
-lm_eval = pytest.importorskip("lm_eval", reason='it measures the server where it is installed: pip install "lm_eval[api]"')
+lm_eval = pytest.importorskip(
+    "lm_eval", reason='it measures the server where it is installed: pip install "lm_eval[api]"'
+)
 TEXTS = ["the cat sat on the mat", "a mat, a cat; the cat sat", "猫 on the mat 🐱", "that sat"]
 ROWS = [
     {"text": text, "before": "the cat", "choices": [" sat", " mat on"], "answer": i % 2} for i, text in enumerate(TEXTS)
