@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers import ROOT
 
-FLOORS = ["core", "files", "fast", "running", "finetuning", "inside", "export"]  # each may import those before it
+FLOORS = ["core", "files", "fast", "running", "finetuning", "inside", "export", "serving"]  # each may import those before
 SCRIPTS = ["train.py", "finetune.py", "sample.py", "look.py"]
 CORE = [path for path in sorted((ROOT / "gpt").glob("*.py")) if path.name != "__init__.py"]
 FILES = [*sorted((ROOT / "gpt").rglob("*.py")), *(ROOT / script for script in SCRIPTS)]

@@ -112,8 +112,14 @@ class Decoder:
             self.padding, self.visible = self.padding[index], self.visible[index]
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Logits (B, V) after the last of `tokens` (B, T), which take the next T slots. The mask is true where a query
-        may look, beside a prefix; without one, several tokens see their past and a single one sees everything."""
+        """Logits (B, V) after the last of `tokens` (B, T); see hidden."""
+        last = self.hidden(tokens, mask)[:, -1]  # (B, C): only the last position predicts the next token
+        return self.head(self.final_norm(last))  # (B, V)
+
+    def hidden(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What the blocks make of `tokens` (B, T), which take the next T slots: (B, T, C), before the final norm. The
+        mask is true where a query may look, beside a prefix; without one, several tokens see their past and a single
+        one sees everything."""
         B, T = tokens.shape
         start, self.length = self.length, self.length + T
         first, end = self.before + start, self.before + self.length  # of the new slots in the cache
@@ -139,8 +145,7 @@ class Decoder:
             y = self.attend(q, k, v, mask)  # (B, nh, T, hs)
             x = x + attn_proj(y.transpose(1, 2).reshape(B * T, C))
             x = x + mlp_proj(gelu(c_fc(ln_2(x))))
-        last = x.view(B, T, C)[:, -1]  # (B, C): only the last position predicts the next token
-        return self.head(self.final_norm(last))  # (B, V)
+        return x.view(B, T, C)
 
     def remember(self, cache: Tensor, new: Tensor, first: int, end: int) -> Tensor:
         """Put the keys or values of new tokens (B, nh, T, hs) into their slots; returns all so far (B, nh, S, hs)."""

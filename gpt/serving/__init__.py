@@ -1,0 +1,1 @@
+"""Models behind HTTP: the running batch, the interface of OpenAI, keys, limits, metrics and the log."""

@@ -1,0 +1,94 @@
+"""The decoder for a batch whose rows come and go: each text has a cache of its own, and no sum depends on the others.
+
+Texts that are served together begin and end at different times, and between two tokens any of them may join or leave.
+So attention, the only layer that looks at other tokens, is computed for each text by itself; all other layers take one
+row from each text and read every weight once for all of them ("Orca: A Distributed Serving System for
+Transformer-Based Generative Models", Yu et al. 2022, section 3.2: selective batching).
+
+A row's logits must be the same alone and in a crowd, to the last bit, or else a close draw would fall differently.
+Matrix products do not promise that: the library adds up one row in another order than five, and five in another than
+forty. So here products always have ROWS rows: a batch is cut into groups of that size, and the last one is filled up
+with rows that nobody reads. A prompt is read alone. Then all shapes depend on the text itself and nothing else.
+
+Shapes: N texts, T tokens, C channels, nh heads, hs channels of a head, V vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gpt.fast.decoder import Decoder
+from gpt.model import GPT
+
+ROWS = 8  # of every product: reading the weights takes most of the time, so eight rows cost little more than one
+
+
+@dataclass(eq=False)
+class CacheRow:
+    """The keys and values of one text."""
+
+    caches: list[Tensor]  # one (2, nh, before + capacity, hs) for each block; before: the places of a prefix
+    length: int  # tokens that were read
+
+    def copy(self) -> "CacheRow":
+        return CacheRow([cache.clone() for cache in self.caches], self.length)
+
+
+class RowDecoder(Decoder):
+    """A model that continues texts whose caches are kept apart. Raises UserError if the model is not causal."""
+
+    def __init__(self, model: GPT):
+        super().__init__(model, model.config.context_length)
+
+    @torch.inference_mode()
+    def begin(self, tokens: list[int], capacity: int) -> tuple[CacheRow, Tensor]:
+        """Read a text into a new row with room for `capacity` tokens; its states (T, C), ready for `head`."""
+        self.length, self.padding = 0, None
+        shape = (2, 1, self.config.n_head, self.before + capacity, self.config.head_size)
+        caches = [self.like.new_empty(shape) for _ in self.blocks]
+        for cache, prefix in zip(caches, self.prefixes, strict=False):  # in all blocks, or none
+            cache[:, 0, :, : self.before] = prefix
+        self.keys, self.values = [cache[0] for cache in caches], [cache[1] for cache in caches]
+        T = len(tokens)
+        mask = torch.ones(T, T, dtype=torch.bool, device=self.like.device).tril() if self.before else None
+        states = self.hidden(torch.tensor([tokens], device=self.like.device), mask)[0]  # (T, C)
+        self.keys, self.values = [], []  # the row alone holds them
+        return CacheRow([cache[:, 0] for cache in caches], T), self.final_norm(states)
+
+    @torch.inference_mode()
+    def advance(self, rows: list[CacheRow], tokens: list[int]) -> Tensor:
+        """Read one more token in each of these rows; logits (N, V) of what comes next."""
+        groups = [(rows[i : i + ROWS], tokens[i : i + ROWS]) for i in range(0, len(rows), ROWS)]
+        return torch.cat([self.advance_group(*group)[: len(group[0])] for group in groups])
+
+    def advance_group(self, rows: list[CacheRow], tokens: list[int]) -> Tensor:
+        """The same for at most ROWS rows; logits (ROWS, V), of which the first ones count."""
+        unused = ROWS - len(rows)
+        x = self.embed(torch.tensor(tokens + [0] * unused, device=self.like.device))  # (ROWS, C)
+        places = torch.tensor([row.length for row in rows] + [0] * unused, device=self.like.device)
+        rotary = self.config.position == "rotary"
+        if rotary:
+            cos, sin = self.cos[places][:, None, None], self.sin[places][:, None, None]  # 2 × (ROWS, 1, 1, hs)
+        else:
+            x = x + self.positions[places]
+        shape = (ROWS, 3, self.config.n_head, self.config.head_size)
+        for number, (ln_1, c_attn, attn_proj, ln_2, c_fc, gelu, mlp_proj) in enumerate(self.blocks):
+            qk, v = c_attn(ln_1(x)).view(shape).split((2, 1), dim=1)  # (ROWS, 2, nh, hs), (ROWS, 1, nh, hs)
+            if rotary:
+                qk = torch.addcmul(qk * cos, qk.roll(shape[-1] // 2, -1), sin)
+            q, kv = qk[:, :1].transpose(1, 2), torch.cat((qk[:, 1:], v), dim=1)  # (ROWS, nh, 1, hs), (ROWS, 2, nh, hs)
+            heads = []
+            for i, row in enumerate(rows):
+                cache = row.caches[number]
+                slot = self.before + row.length
+                cache.select(2, slot).copy_(kv[i])
+                keys, values = cache.narrow(2, 0, slot + 1).unsqueeze(1).unbind(0)  # 2 × (1, nh, S, hs)
+                heads.append(F.scaled_dot_product_attention(q[i : i + 1], keys, values))
+            y = torch.cat([*heads, q.new_zeros(unused, *q.shape[1:])])  # (ROWS, nh, 1, hs)
+            x = x + attn_proj(y.view(ROWS, -1))
+            x = x + mlp_proj(gelu(c_fc(ln_2(x))))
+        for row in rows:
+            row.length += 1
+        return self.head(self.final_norm(x))  # (ROWS, V)
