@@ -9,8 +9,9 @@ import pytest
 
 from tests.helpers import ROOT
 
-FLOORS = ["core", "files", "fast", "running", "finetuning", "inside", "export", "serving"]  # each may import those before
-SCRIPTS = ["train.py", "finetune.py", "sample.py", "look.py"]
+# Each may import those before it.
+FLOORS = ["core", "files", "fast", "running", "finetuning", "inside", "export", "serving"]
+SCRIPTS = ["train.py", "finetune.py", "sample.py", "look.py", "serve.py"]
 CORE = [path for path in sorted((ROOT / "gpt").glob("*.py")) if path.name != "__init__.py"]
 FILES = [*sorted((ROOT / "gpt").rglob("*.py")), *(ROOT / script for script in SCRIPTS)]
 
@@ -30,7 +31,9 @@ def imports_of(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name for name in found if name.split(".")[0] in ("gpt", "data", "train", "finetune", "sample", "look")}
+    return {
+        name for name in found if name.split(".")[0] in ("gpt", "data", "train", "finetune", "sample", "look", "serve")
+    }
 
 
 def floor_of(module: str) -> str:
@@ -45,6 +48,9 @@ def test_imports_run_one_way(path):
         floor = floor_of(module)
         assert module.startswith("gpt"), f"{path} imports the script {module}"
         assert FLOORS.index(floor) <= own, f"{module_name(path)} imports {module}, which is above it"
+        assert {floor, FLOORS[own]} != {"inside", "serving"}, (
+            f"{module_name(path)} imports {module}, which is beside it"
+        )
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.parent != ROOT], ids=module_name)

@@ -16,7 +16,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import torch
@@ -30,7 +30,7 @@ from gpt.sampling import Sampling, choose
 from gpt.serving.rows import CacheRow, RowDecoder
 from gpt.tokenizer import Tokenizer
 
-AT_ONCE = 64  # tokens of a prompt that are judged in one product with the head, which may be large
+JUDGED_AT_ONCE = 64  # tokens of a prompt that are judged in one product with the head, which may be large
 
 
 class Piece(NamedTuple):
@@ -50,7 +50,7 @@ class Generation:
     max_tokens: int
     deliver: Callable[[Piece], None]
     seed: int = 0
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
     num_top: int | None = None  # how many likeliest tokens to name beside each; None: no logprobs
     cancelled: bool = False
@@ -166,8 +166,8 @@ class Engine:
         logits = self.decoder.head(states[-1:]).float().cpu()  # (1, V)
         num_top = max(running.generation.num_top or 0 for running in new)
         judged: list[Choice] = []
-        for start in range(0, len(tokens) - 1, AT_ONCE):
-            part = self.decoder.head(states[start : min(start + AT_ONCE, len(tokens) - 1)]).float().cpu()
+        for start in range(0, len(tokens) - 1, JUDGED_AT_ONCE):
+            part = self.decoder.head(states[start : min(start + JUDGED_AT_ONCE, len(tokens) - 1)]).float().cpu()
             judged += with_logprobs(part, torch.tensor(tokens[start + 1 : start + 1 + len(part)]), num_top)
         for running in new:
             running.row = row if running is new[0] else row.copy()
