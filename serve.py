@@ -74,8 +74,9 @@ def listen(host: str, port: int) -> socket.socket:
     if not 0 <= port < 2**16:
         raise UserError(f"--port is {port}: it must be from 0 to 65535")
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # With its protocol named, asyncio sends every token at once (TCP_NODELAY); without, 40 ms late.
+        listener = socket.socket(family, kind, protocol)
         if hasattr(socket, "SO_REUSEPORT"):  # not on Windows, where SO_REUSEADDR would let others take the address
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)

@@ -31,9 +31,8 @@ def imports_of(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {
-        name for name in found if name.split(".")[0] in ("gpt", "data", "train", "finetune", "sample", "look", "serve")
-    }
+    own = {"gpt", "data", *(script.removesuffix(".py") for script in SCRIPTS)}
+    return {name for name in found if name.split(".")[0] in own}
 
 
 def floor_of(module: str) -> str:
@@ -48,9 +47,7 @@ def test_imports_run_one_way(path):
         floor = floor_of(module)
         assert module.startswith("gpt"), f"{path} imports the script {module}"
         assert FLOORS.index(floor) <= own, f"{module_name(path)} imports {module}, which is above it"
-        assert {floor, FLOORS[own]} != {"inside", "serving"}, (
-            f"{module_name(path)} imports {module}, which is beside it"
-        )
+        assert {floor, FLOORS[own]} != {"inside", "serving"}, f"{module_name(path)} imports {module}, beside it"
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.parent != ROOT], ids=module_name)

@@ -5,7 +5,6 @@ One function for each path, then what they share, then `build_app`.
 
 import asyncio
 import json
-import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,12 @@ from gpt.errors import UserError
 from gpt.serving.engine import FullError
 from gpt.serving.gate import Gate, error_response
 from gpt.serving.metrics import Metrics
-from gpt.serving.privacy import describe_prompt
+from gpt.serving.privacy import describe_prompt, log
 from gpt.serving.replies import ChatReply, CompletionReply, Reply
 from gpt.serving.requests import CHAT, CLASSIFY, COMPLETION, MOST_TEXTS, ApiError, Fields, Limits, read_object
 from gpt.serving.sending import Answer, Texts, in_time, too_busy
 from gpt.serving.served import Labeller, Served, Writer
 
-log = logging.getLogger("gpt.serving")
 DESCRIPTION = Path(__file__).with_name("openapi.json")
 SECONDS_FOR_A_BODY = 20.0
 
@@ -184,7 +182,7 @@ def build_app(
         Route("/v1/chat/completions", api.chat, methods=["POST"]),
         Route("/v1/classify", api.classify, methods=["POST"]),
     ]
-    errors = {kind: answer_error for kind in (ApiError, UserError, HTTPException, Exception)}
+    errors = dict.fromkeys((ApiError, UserError, HTTPException, Exception), answer_error)
     app = Starlette(routes=routes, exception_handlers=errors)  # type: ignore[arg-type]
     app.router.redirect_slashes = False
     api.gate = Gate(app, api.metrics, {route.path for route in routes}, key, hosts)

@@ -11,7 +11,6 @@ What a text becomes depends on its prompt, its settings and its seed alone: each
 rows.py keeps its logits apart from its neighbours', bit by bit.
 """
 
-import logging
 import random
 import threading
 from collections import deque
@@ -27,6 +26,7 @@ from gpt.generate import Choice, check_prompt, mark_tokens, with_logprobs
 from gpt.model import GPT
 from gpt.running.streaming import TextStream
 from gpt.sampling import Sampling, choose
+from gpt.serving.privacy import log
 from gpt.serving.rows import CacheRow, RowDecoder
 from gpt.tokenizer import Tokenizer
 
@@ -134,7 +134,7 @@ class Engine:
             try:
                 self._turn()
             except Exception:  # a bug, or no memory left: these texts are lost, but the next ones need not be
-                logging.getLogger("gpt.serving").exception("the texts in the batch had to be given up")
+                log.exception("the texts in the batch had to be given up")
                 with self.changed:
                     lost, self.running = self.running, []
                 for running in lost:

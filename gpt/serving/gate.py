@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import logging
 import re
 import time
 from collections.abc import Collection
@@ -13,15 +12,11 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gpt.serving.metrics import Metrics
-from gpt.serving.privacy import mask
+from gpt.serving.privacy import log, mask
 from gpt.serving.requests import ApiError
 
-log = logging.getLogger("gpt.serving")
-RETRY = {
-    429: {"retry-after": "1"},
-    503: {"retry-after": "5"},
-    504: {"x-should-retry": "false"},
-}  # the last one: OpenAI's
+# What a client should do about an error; the last header is one of OpenAI's.
+RETRY = {429: {"retry-after": "1"}, 503: {"retry-after": "5"}, 504: {"x-should-retry": "false"}}
 
 
 def error_response(error: ApiError) -> JSONResponse:

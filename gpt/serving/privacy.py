@@ -3,6 +3,8 @@
 import logging
 import re
 
+log = logging.getLogger("gpt.serving")
+
 NUMBER = re.compile(r"\+?\d(?:[\d .,:/()-]*\d)?")
 KEY = re.compile(r"\b(?:sk|pk|hf|ghp|gho|glpat|xox[abp])[-_][\w-]{6,}|[A-Za-z0-9_-]{16,}")
 LONGEST_SHOWN = 300  # characters of a prompt
@@ -33,7 +35,7 @@ class PrivateFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
 
-    def formatException(self, ei) -> str:  # noqa: N802
+    def formatException(self, ei) -> str:
         lines = super().formatException(ei).split("\n")
         return "\n".join(line if line.startswith((" ", "Traceback")) else mask(line) for line in lines)
 

@@ -200,10 +200,9 @@ def read_messages(messages: Any) -> list[Any]:
     for message in messages:
         content = message.get("content") if isinstance(message, dict) else None
         if isinstance(content, list):
-            texts = [
-                part.get("text") if isinstance(part, dict) and part.get("type") == "text" else 0 for part in content
-            ]
-            if not all(isinstance(text, str) for text in texts):
+            parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
+            texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
+            if len(texts) < len(content):
                 raise ApiError(400, "a message may hold text alone", "invalid_value", "messages")
             message = message | {"content": "".join(texts)}
         read.append(message)

@@ -20,7 +20,7 @@ from gpt.serving.replies import Reply
 from gpt.serving.requests import ApiError, Writing
 from gpt.serving.served import Writer
 
-T = TypeVar("T")
+Result = TypeVar("Result")
 
 
 class Texts:
@@ -77,7 +77,7 @@ def too_busy() -> ApiError:
     return ApiError(429, "too many texts are waiting already: try again in a moment", "rate_limit_exceeded")
 
 
-async def in_time(receive: Receive, work: Coroutine[Any, Any, T], seconds: float) -> T:
+async def in_time(receive: Receive, work: Coroutine[Any, Any, Result], seconds: float) -> Result:
     """The result of `work`, if the client stays and it does not take longer than this. Otherwise the work is cancelled,
     and it raises ClientDisconnect or ApiError."""
 
