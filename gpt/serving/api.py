@@ -4,7 +4,6 @@ One function for each path, then what they share, then `build_app`.
 """
 
 import asyncio
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from gpt.errors import UserError
 from gpt.serving.engine import FullError
-from gpt.serving.gate import Gate, error_response
+from gpt.serving.gate import Gate, error_response, json_response
 from gpt.serving.metrics import Metrics
 from gpt.serving.privacy import describe_prompt, log
 from gpt.serving.replies import ChatReply, CompletionReply, Reply
@@ -40,7 +39,7 @@ class Api:
 
     async def health(self, request: Request) -> Response:
         stopping = self.gate.stopping
-        return JSONResponse({"status": "stopping" if stopping else "ok"}, 503 if stopping else 200)
+        return json_response({"status": "stopping" if stopping else "ok"}, 503 if stopping else 200)
 
     async def show_metrics(self, request: Request) -> Response:
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4")
@@ -49,11 +48,11 @@ class Api:
         return Response(DESCRIPTION.read_bytes(), media_type="application/json")
 
     async def models(self, request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [self.about(name) for name in self.served]})
+        return json_response({"object": "list", "data": [self.about(name) for name in self.served]})
 
     async def model(self, request: Request) -> Response:
         self.find(request.path_params["name"])
-        return JSONResponse(self.about(request.path_params["name"]))
+        return json_response(self.about(request.path_params["name"]))
 
     async def completions(self, request: Request) -> Response:
         writing, prompts, echo = Fields(await self.read(request), COMPLETION).completion(self.limits)
@@ -143,11 +142,6 @@ class Api:
         answer = Answer(texts, reply, self.metrics, self.limits.seconds)
         texts.submit()
         return answer if reply.writing.stream else json_response(await answer.whole(request.receive))
-
-
-def json_response(content: Any) -> Response:
-    """JSON that a person can read, too: Chinese as it is, and not in escapes."""
-    return Response(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"), media_type="application/json")
 
 
 async def answer_error(request: Request, error: Exception) -> Response:

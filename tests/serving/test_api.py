@@ -245,6 +245,7 @@ def test_a_field_that_does_not_do_is_named(client, fields, message):
         ([{"role": "user", "content": [{"type": "image_url"}]}], "text alone"),
         ([{"role": "user", "content": [5]}], "text alone"),
         ([{"role": "user"}], "turn 1"),
+        ([{"role": "\ud800", "content": "half a character"}], "turn 1"),
     ],
 )
 def test_messages_that_are_no_conversation_are_refused(client, messages, message):
