@@ -153,7 +153,7 @@ class Engine:
         self._read_last_tokens([running for running in self.running if not running.is_new])
         if new:
             self._read_prompt(new)
-        ended = {running for running in self.running if self._write(running)}
+        ended = {running for running in self.running if self._write_or_fail(running)}
         with self.changed:
             self.running = [running for running in self.running if running not in ended]
 
@@ -191,6 +191,15 @@ class Engine:
             rows, tokens = [running.row for running in older], [running.window[-1] for running in older]
             for running, logits in zip(older, self.decoder.advance(rows, tokens).float().cpu().split(1), strict=True):
                 running.logits = logits
+
+    def _write_or_fail(self, running: Running) -> bool:
+        """_write; but what fails there fails for this text alone."""
+        try:
+            return self._write(running)
+        except Exception:
+            log.exception("a text had to be given up")
+            running.generation.deliver(Piece(finish="error"))
+            return True
 
     @torch.inference_mode()
     def _write(self, running: Running) -> bool:

@@ -142,7 +142,7 @@ def show(token: bytes) -> str:
 
 def finite(logprob: float) -> float:
     """JSON has no infinity; OpenAI writes -9999."""
-    return max(logprob, -9999.0)
+    return logprob if logprob > -9999 else -9999.0  # also where it is no number
 
 
 class Places:

@@ -146,6 +146,11 @@ class Fields:
         """Raises UserError, too."""
         settings = {name: self.number(name) for name in SAMPLING - {"top_k"}}
         settings["top_k"] = self.whole("top_k", 1, 10**6)
+        # Beyond these, float32 knows only 0 and infinity. A top_p so small keeps the likeliest token, whatever it is.
+        if not 0.01 <= (settings["repetition_penalty"] or 1) <= 100:
+            raise self.wrong("repetition_penalty", "a number from 0.01 to 100")
+        if 0 < (settings["top_p"] or 1) < 1e-6:
+            settings["top_p"] = 1e-6
         return Sampling(**{name: value for name, value in settings.items() if value is not None})  # type: ignore[arg-type]
 
     def writing(self, limits: Limits, num_top: int | None, max_tokens: int | None) -> Writing:

@@ -214,6 +214,7 @@ def test_chat_with_a_model_that_only_continues_says_what_to_use(client):
         ({"top_k": 0}, "top_k"),
         ({"min_p": 2}, "min-p"),
         ({"repetition_penalty": 0}, "repetition"),
+        ({"repetition_penalty": 1e-300}, "from 0.01 to 100"),
         ({"seed": -1}, "seed"),
         ({"seed": 2**70}, "seed"),
         ({"stop": ""}, "stop string"),
@@ -245,7 +246,6 @@ def test_a_field_that_does_not_do_is_named(client, fields, message):
         ([{"role": "user", "content": [{"type": "image_url"}]}], "text alone"),
         ([{"role": "user", "content": [5]}], "text alone"),
         ([{"role": "user"}], "turn 1"),
-        ([{"role": "\ud800", "content": "half a character"}], "turn 1"),
     ],
 )
 def test_messages_that_are_no_conversation_are_refused(client, messages, message):
@@ -273,6 +273,19 @@ def test_values_that_change_nothing_are_taken(client):
 def test_a_body_that_is_no_object_is_refused(client, body, message):
     answer = client.post("/v1/completions", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 400 and message in answer.json()["error"]["message"]
+
+
+def test_half_a_character_in_an_error_is_no_failure(client):
+    body = json.dumps(ASK | {"messages": [{"role": "\ud800", "content": "x"}]})  # as escapes, which are ASCII
+    answer = client.post("/v1/chat/completions", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400 and "turn 1" in answer.json()["error"]["message"]
+
+
+def test_extreme_settings_are_taken_for_what_they_come_to(client):
+    greedy = complete(client, temperature=0)["choices"][0]["text"]
+    for settings in ({"top_p": 1e-300}, {"temperature": 1e-6}, {"min_p": 1}, {"top_k": 1}):
+        assert complete(client, **settings)["choices"][0]["text"] == greedy
+    complete(client, temperature=1e20)
 
 
 def test_other_paths_methods_and_types_are_refused_in_the_same_shape(client):

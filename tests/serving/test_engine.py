@@ -250,6 +250,14 @@ def test_a_failure_loses_the_texts_of_that_turn_alone(engine, monkeypatch, caplo
     assert write(engine, Wanted([1], 9))[0][-1].finish == "length"
 
 
+def test_a_text_that_fails_by_itself_is_lost_alone(engine, caplog):
+    good, bad = Wanted([1], 9, seed=1), Wanted([1], 9, seed=1)
+    bad.sampling = Sampling(1.0, repetition_penalty=1e-300)  # infinite logits: there is no likeliest one
+    engine.submit([good, bad])
+    assert bad.all()[-1].finish == "error" and good.all()[-1].finish == "length"
+    assert "a text had to be given up" in caplog.text
+
+
 def test_texts_of_the_batch_are_those_of_sample_py(engine, net):
     texts = [Wanted(prompt, 40, seed=i, sampling=Sampling(0.9), num_top=1) for i, prompt in enumerate(PROMPTS)]
     engine.submit(texts)
