@@ -20,7 +20,16 @@ from gpt.serving.gate import Gate, error_response, json_response
 from gpt.serving.metrics import Metrics
 from gpt.serving.privacy import describe_prompt, log
 from gpt.serving.replies import ChatReply, CompletionReply, Reply
-from gpt.serving.requests import CHAT, CLASSIFY, COMPLETION, MOST_TEXTS, ApiError, Fields, Limits, read_object
+from gpt.serving.requests import (
+    CHAT_FIELDS,
+    CLASSIFY_FIELDS,
+    COMPLETION_FIELDS,
+    MOST_TEXTS,
+    ApiError,
+    Fields,
+    Limits,
+    read_object,
+)
 from gpt.serving.sending import Answer, Texts, in_time, too_busy
 from gpt.serving.served import Labeller, Served, Writer
 
@@ -55,7 +64,7 @@ class Api:
         return json_response(self.about(request.path_params["name"]))
 
     async def completions(self, request: Request) -> Response:
-        writing, prompts, echo = Fields(await self.read(request), COMPLETION).completion(self.limits)
+        writing, prompts, echo = Fields(await self.read(request), COMPLETION_FIELDS).completion(self.limits)
         writer = self.find(writing.model)
         if not isinstance(writer, Writer):
             raise ApiError(400, f"{writing.model} labels texts: use /v1/classify", "wrong_model", "model")
@@ -65,7 +74,7 @@ class Api:
         return await self.answer(request, writer, CompletionReply(writing, writer.tokenizer, tokens, echo))
 
     async def chat(self, request: Request) -> Response:
-        writing, messages = Fields(await self.read(request), CHAT).chat(self.limits)
+        writing, messages = Fields(await self.read(request), CHAT_FIELDS).chat(self.limits)
         writer = self.find(writing.model)
         if not isinstance(writer, Writer):
             raise ApiError(400, f"{writing.model} labels texts: use /v1/classify", "wrong_model", "model")
@@ -74,7 +83,7 @@ class Api:
         return await self.answer(request, writer, ChatReply(writing, writer.tokenizer, tokens))
 
     async def classify(self, request: Request) -> Response:
-        fields = Fields(await self.read(request), CLASSIFY)
+        fields = Fields(await self.read(request), CLASSIFY_FIELDS)
         name, texts = fields.text("model"), fields.texts("input", MOST_TEXTS)
         labeller = self.find(name)
         if not isinstance(labeller, Labeller):

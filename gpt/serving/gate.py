@@ -17,6 +17,7 @@ from gpt.serving.metrics import Metrics
 from gpt.serving.privacy import log, mask
 from gpt.serving.requests import ApiError
 
+OPEN_PATHS = ("/health",)  # what answers without the key, and while the server stops
 # What a client should do about an error; the last header is one of OpenAI's.
 RETRY = {429: {"retry-after": "1"}, 503: {"retry-after": "5"}, 504: {"x-should-retry": "false"}}
 
@@ -34,8 +35,8 @@ def error_response(error: ApiError) -> Response:
 class Gate:
     """An ASGI application around another one.
 
-    key: what a client must send as "Authorization: Bearer KEY"; without it nothing but /health answers. None: no key is
-    needed. hosts: the names by which the server may be addressed; None: any. A web page elsewhere cannot read from a
+    key: what a client must send as "Authorization: Bearer KEY"; without it nothing but OPEN_PATHS answers. None: no key
+    is needed. hosts: the names by which the server may be addressed; None: any. A web page elsewhere cannot read from a
     server that knows its names, even if it lets its own name point here (DNS rebinding).
     """
 
@@ -89,7 +90,7 @@ class Gate:
         host = re.sub(r":\d*$", "", headers.get("host", ""))  # without the port
         if self.hosts is not None and host not in self.hosts:
             return ApiError(400, f"this server is known as {', '.join(self.hosts)}", "unknown_host")
-        if scope["path"] == "/health":
+        if scope["path"] in OPEN_PATHS:
             return None
         if self.key is not None:
             kind, _, given = headers.get("authorization", "").partition(" ")

@@ -14,9 +14,9 @@ from gpt.sampling import Sampling
 
 SAMPLING = {"temperature", "top_p", "top_k", "min_p", "repetition_penalty"}
 WRITING = SAMPLING | {"model", "n", "stop", "seed", "stream", "stream_options", "max_tokens", "logprobs"}
-COMPLETION = WRITING | {"prompt", "echo"}
-CHAT = WRITING | {"messages", "top_logprobs", "max_completion_tokens"}
-CLASSIFY = {"model", "input"}
+COMPLETION_FIELDS = WRITING | {"prompt", "echo"}
+CHAT_FIELDS = WRITING | {"messages", "top_logprobs", "max_completion_tokens"}
+CLASSIFY_FIELDS = {"model", "input"}
 IGNORED_FIELDS = {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}
 NEUTRAL = {  # what clients send by default; any other value would ask for something that is not here
     "frequency_penalty": 0, "presence_penalty": 0, "best_of": 1, "logit_bias": {}, "suffix": "", "tools": [],

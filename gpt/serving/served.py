@@ -13,12 +13,13 @@ from gpt.errors import UserError
 from gpt.fast.int8 import quantize_int8
 from gpt.fast.speed_up import speed_up
 from gpt.files.checkpoint import load_model
+from gpt.files.huggingface import holds_adapter
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.conversations import Conversation, cut_beginning, encode_conversation, texts_of
 from gpt.finetuning.labelling import classify
+from gpt.finetuning.methods import merged
 from gpt.finetuning.saved import kind_of, load_fine_tuned, room_for_answer
 from gpt.generate import check_causal
-from gpt.lora import merge_lora
 from gpt.model import GPT
 from gpt.running.device import Machine
 from gpt.serving.engine import Engine, FullError
@@ -128,8 +129,8 @@ def load_served(folders: tuple[Path, ...], machine: Machine, limits: Limits, qua
         tokenizer = load_tokenizer(folder)
         kind = kind_of(folder)
         model = load_fine_tuned(folder, machine.device) if kind else load_model(folder, machine.device)
-        if (folder / "adapter.json").is_file():
-            model = merge_lora(model)
+        if holds_adapter(folder):
+            model = merged(model)
         if isinstance(model, GPT):
             speed_up(model, machine.device, torch.float32)  # as sample.py does
             if quantize:

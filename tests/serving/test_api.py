@@ -300,5 +300,5 @@ def test_the_description_names_the_paths_and_fields_that_there_are(client, serve
     description = client.get("/openapi.json").json()
     assert set(description["paths"]) == set(server.gate.paths)
     fields = {name: set(schema["properties"]) for name, schema in description["components"]["schemas"].items()}
-    assert fields["Completion"] == requests.COMPLETION
-    assert fields["Chat"] == requests.CHAT and fields["Classify"] == requests.CLASSIFY
+    assert fields["Completion"] == requests.COMPLETION_FIELDS
+    assert fields["Chat"] == requests.CHAT_FIELDS and fields["Classify"] == requests.CLASSIFY_FIELDS

@@ -12,12 +12,14 @@ from gpt.fast.batch import generate_with_cache
 from gpt.fast.decoder import Decoder
 from gpt.fast.int8 import quantize_int8
 from gpt.fast.speed_up import speed_up
-from gpt.generate import score
+from gpt.finetuning.method_config import AdapterConfig, LoraConfig, PrefixConfig
+from gpt.finetuning.methods import adapt, merged
+from gpt.generate import generate, score
 from gpt.sampling import Sampling
 from gpt.serving.engine import Engine, FullError, Generation
 from gpt.serving.rows import ROWS, RowDecoder
 from gpt.tokenizer import Tokenizer
-from tests.helpers import GREEDY, PROMPTS, random_model, run_batch, tokens_of
+from tests.helpers import GREEDY, PROMPTS, random_model, run_batch, stir, tokens_of
 
 TOKENIZER = Tokenizer.train(["the cat sat on the mat " * 50], 300)
 VOCABULARY = TOKENIZER.vocab_size
@@ -129,6 +131,22 @@ def test_rows_have_the_logits_of_the_decoder(net):
         new = [(step * 37 + i) % 250 for i in range(len(texts))]
         expected = plain.step(new)
         torch.testing.assert_close(decoder.advance(rows, new), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("position", ["learned", "rotary"])
+@pytest.mark.parametrize("settings", [None, LoraConfig(4), AdapterConfig(4), PrefixConfig(5)])
+def test_an_adapted_model_writes_what_generate_writes(position, settings):
+    """Also where its context, which a prefix makes shorter, is full."""
+    model = random_model(position, VOCABULARY)
+    adapt(model, settings)
+    stir(model)
+    engine = Engine(merged(model), TOKENIZER, num_rows=3)
+    texts = [Wanted(prompt, 40, seed=seed, sampling=Sampling(0.8)) for seed, prompt in enumerate(([1, 2], [7] * 17))]
+    engine.submit(texts)
+    for text in texts:
+        expected = list(generate(model, text.prompt, 40, text.seed, TOKENIZER.end_of_text, temperature=0.8))
+        assert [t for t in text.tokens() if t != TOKENIZER.end_of_text] == expected
+    engine.close(10)
 
 
 def test_a_seed_gives_the_same_text_and_logprobs_alone_and_in_a_crowd(engine):

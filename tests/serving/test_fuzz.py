@@ -37,7 +37,11 @@ likely = {
     "top_p": st.floats(-0.1, 1.1),
     "stream_options": st.just({"include_usage": True}),
 }
-PATHS = {"/v1/completions": api.COMPLETION, "/v1/chat/completions": api.CHAT, "/v1/classify": api.CLASSIFY}
+PATHS = {
+    "/v1/completions": api.COMPLETION_FIELDS,
+    "/v1/chat/completions": api.CHAT_FIELDS,
+    "/v1/classify": api.CLASSIFY_FIELDS,
+}
 
 
 @st.composite
