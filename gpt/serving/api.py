@@ -71,7 +71,7 @@ class Api:
         for prompt in prompts:
             self.log_prompt(prompt if isinstance(prompt, str) else f"{len(prompt)} tokens")
         tokens = [writer.encode(prompt) for prompt in prompts]
-        return await self.answer(request, writer, CompletionReply(writing, writer.tokenizer, tokens, echo))
+        return await self.answer(request, writer, CompletionReply(writing, writer.tokenizer, tokens, prompts, echo))
 
     async def chat(self, request: Request) -> Response:
         writing, messages = Fields(await self.read(request), CHAT_FIELDS).chat(self.limits)

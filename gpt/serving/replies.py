@@ -56,31 +56,29 @@ class Reply:
         read = sum(map(len, self.prompts))
         return {"prompt_tokens": read, "completion_tokens": self.written, "total_tokens": read + self.written}
 
-    def is_text(self, choice: Choice | None) -> bool:
-        return choice is not None and choice.token != self.tokenizer.end_of_text
-
 
 class CompletionReply(Reply):
-    """echo: the prompts themselves, where they are to be repeated."""
+    """given: the prompts as the client sent them; echo: whether they are to be repeated."""
 
     object_name = chunk_name = "text_completion"
     id_start = "cmpl-"
 
-    def __init__(self, writing: Writing, tokenizer: Tokenizer, prompts: list[list[int]], echo: bool):
+    def __init__(self, writing: Writing, tokenizer: Tokenizer, prompts: list[list[int]], given: list[Any], echo: bool):
         super().__init__(writing, tokenizer, prompts)
+        # Before a text, the end-of-text token marks the beginning of a document: it is not the client's.
+        mark = [tokenizer.end_of_text]
+        self.shown = [t[1:] if isinstance(g, str) and t[:1] == mark else t for t, g in zip(prompts, given, strict=True)]
         self.echo = echo
         self.places = [Places() for _ in self.choices]
 
     def part(self, number: int, piece: Piece) -> dict[str, Any] | None:
-        tokens = self.prompts[number // self.writing.n]
         if piece.prompt is None:
-            choices = [piece.choice] if piece.choice and self.is_text(piece.choice) else []
+            choices = [piece.choice] if piece.choice else []  # also the end-of-text token, as clients expect
             logprobs = None if self.writing.num_top is None else self.logprobs(choices, self.places[number])
             return {"text": piece.text, "logprobs": logprobs} if piece.text or piece.finish or logprobs else None
-        if tokens[0] == self.tokenizer.end_of_text:  # it marks the beginning of a document: no text of the client's
-            tokens, choices = tokens[1:], list(piece.prompt)
-        else:
-            choices = [Choice(tokens[0]), *piece.prompt]  # nothing stands before the first one, so it has no logprob
+        tokens, choices = self.shown[number // self.writing.n], list(piece.prompt)
+        if len(tokens) > len(choices):
+            choices.insert(0, Choice(tokens[0]))  # nothing stands before it, so it has no logprob
         logprobs = None if self.writing.num_top is None else self.logprobs(choices, self.places[number])
         if self.echo:
             return {"text": self.tokenizer.decode(tokens), "logprobs": logprobs}
@@ -105,7 +103,8 @@ class ChatReply(Reply):
         if piece.prompt is not None:
             return {"delta": {"role": "assistant", "content": ""}, "logprobs": None}
         logprobs = None
-        if self.writing.num_top is not None and piece.choice and self.is_text(piece.choice):
+        at_end = piece.choice is not None and piece.choice.token == self.tokenizer.end_of_text  # no part of the message
+        if self.writing.num_top is not None and piece.choice and not at_end:
             logprobs = {"content": [self.describe(piece.choice)]}
         if not (piece.text or piece.finish or logprobs):
             return None

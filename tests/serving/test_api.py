@@ -106,6 +106,33 @@ def test_tokens_may_be_the_prompt(client):
     assert complete(client, prompt=tokens, echo=True)["choices"][0]["text"] == "the cat" + text
 
 
+def test_every_token_that_a_client_sends_has_its_place_in_the_logprobs(client, folders):
+    """The mark of a document's beginning is the client's if it sent it, and not if it was put before its text."""
+    tokens = [TOKENIZER.end_of_text, *TOKENIZER.encode("the cat")]
+    expected = pytest.approx([choice.logprob for choice in score(load_model(folders[1]), tokens, 0)], abs=1e-4)
+    ask = {"model": "answerer", "max_tokens": 0, "echo": True, "logprobs": 1}
+    sent = complete(client, **ask, prompt=tokens)["choices"][0]
+    assert sent["text"] == "<|endoftext|>the cat" and sent["logprobs"]["tokens"][0] == "<|endoftext|>"
+    assert sent["logprobs"]["token_logprobs"][0] is None and sent["logprobs"]["token_logprobs"][1:] == expected
+    text = complete(client, **ask, prompt="the cat")["choices"][0]
+    assert text["text"] == "the cat" and text["logprobs"]["token_logprobs"] == expected
+
+
+def test_the_token_that_ends_a_text_is_in_the_logprobs_and_not_in_the_text():
+    from gpt.generate import Choice
+    from gpt.serving.engine import Piece
+    from gpt.serving.replies import CompletionReply
+
+    limits, fields = requests.Limits(), HELLO | {"logprobs": 0}
+    writing, given, echo = requests.Fields(fields, requests.COMPLETION_FIELDS).completion(limits)
+    reply = CompletionReply(writing, TOKENIZER, [[1]], given, echo)
+    reply.add(0, Piece(prompt=()))
+    reply.add(0, Piece(choice=Choice(TOKENIZER.end_of_text, -0.5), finish="stop"))
+    [choice] = reply.whole()["choices"]
+    assert choice["text"] == "" and choice["logprobs"]["token_logprobs"] == [-0.5]
+    assert choice["logprobs"]["tokens"] == ["<|endoftext|>"] and choice["logprobs"]["text_offset"] == [1]  # after the prompt
+
+
 def test_end_of_text_and_control_characters_in_a_prompt_are_text(client):
     for prompt in ("<|endoftext|>", "\x00\x1b[31m\r\n\x7f", "\ud83d", "猫🐱"):
         body = json.dumps(HELLO | {"prompt": prompt, "echo": True, "max_tokens": 1})

@@ -129,13 +129,13 @@ def test_the_curl_examples_of_the_readme_are_answered(of_readme):
     assert '"text": "' in done.stdout and '"label": "' in done.stdout and '"error"' not in done.stdout
 
 
-def test_the_benchmark_measures_streams_of_the_length_that_it_asks_for(tmp_path):
-    benchmark.write_model(GPTConfig(257, 64, 1, 2, 32), tmp_path / "model")
+def test_the_benchmark_measures_streams_of_the_length_that_it_asks_for(folders, tmp_path):
+    assert benchmark.write_endless(folders[0], tmp_path / "model").startswith("3 layers, 64 wide")
     with serving((tmp_path / "model",)) as server, benchmark.httpx.Client(base_url=server.url) as client:
         measured = [benchmark.ask(client, "model", 40, seed) for seed in range(3)]
         assert all(each.tokens == 40 and 0 < each.first < each.whole for each in measured)
         row = benchmark.crowd(server.url, "model", 3, benchmark.ServeBenchmark(tokens=5, rounds=2))
-        assert len(row) == 3 and all(float(number.replace(",", "")) > 0 for number in row)
+        assert len(row) == 4 and all(float(number.replace(",", "")) > 0 for number in row)
 
 
 def test_a_server_that_does_not_start_ends_the_benchmark_in_one_line():
