@@ -29,11 +29,11 @@ ROWS = 8  # of every product: reading the weights takes most of the time, so eig
 class CacheRow:
     """The keys and values of one text."""
 
-    caches: list[Tensor]  # one (2, nh, before + capacity, hs) for each block; before: the places of a prefix
+    cache: Tensor  # (L, 2, nh, before + capacity, hs); before: the places of a prefix
     length: int  # tokens that were read
 
     def copy(self) -> "CacheRow":
-        return CacheRow([cache.clone() for cache in self.caches], self.length)
+        return CacheRow(self.cache.clone(), self.length)
 
 
 class RowDecoder(Decoder):
@@ -46,16 +46,16 @@ class RowDecoder(Decoder):
     def begin(self, tokens: list[int], capacity: int) -> tuple[CacheRow, Tensor]:
         """Read a text into a new row with room for `capacity` tokens; its states (T, C), ready for `head`."""
         self.length, self.padding = 0, None
-        shape = (2, 1, self.config.n_head, self.before + capacity, self.config.head_size)
-        caches = [self.like.new_empty(shape) for _ in self.blocks]
-        for cache, prefix in zip(caches, self.prefixes, strict=False):  # in all blocks, or none
-            cache[:, 0, :, : self.before] = prefix
-        self.keys, self.values = [cache[0] for cache in caches], [cache[1] for cache in caches]
+        shape = (len(self.blocks), 2, self.config.n_head, self.before + capacity, self.config.head_size)
+        cache = self.like.new_empty(shape)
+        for block, prefix in zip(cache, self.prefixes, strict=False):  # in all blocks, or none
+            block[:, :, : self.before] = prefix
+        self.keys, self.values = list(cache[:, 0].unsqueeze(1)), list(cache[:, 1].unsqueeze(1))  # L × (1, nh, ., hs)
         T = len(tokens)
         mask = torch.ones(T, T, dtype=torch.bool, device=self.like.device).tril() if self.before else None
         states = self.hidden(torch.tensor([tokens], device=self.like.device), mask)[0]  # (T, C)
         self.keys, self.values = [], []  # the row alone holds them
-        return CacheRow([cache[:, 0] for cache in caches], T), self.final_norm(states)
+        return CacheRow(cache, T), self.final_norm(states)
 
     @torch.inference_mode()
     def advance(self, rows: list[CacheRow], tokens: list[int]) -> Tensor:
@@ -73,20 +73,23 @@ class RowDecoder(Decoder):
             cos, sin = self.cos[places][:, None, None], self.sin[places][:, None, None]  # 2 × (ROWS, 1, 1, hs)
         else:
             x = x + self.positions[places]
+        # Views of all caches, made once for all blocks: where the new keys and values go, and all up to these.
+        slots = [self.before + row.length for row in rows]
+        new = [row.cache.select(3, slot).unbind() for row, slot in zip(rows, slots, strict=True)]  # N × L × (2, nh, hs)
+        seen = [row.cache.narrow(3, 0, slot + 1).unsqueeze(2) for row, slot in zip(rows, slots, strict=True)]
+        seen = [one.flatten(0, 1).unbind() for one in seen]  # N × 2L × (1, nh, S, hs)
         shape = (ROWS, 3, self.config.n_head, self.config.head_size)
         for number, (ln_1, c_attn, attn_proj, ln_2, c_fc, gelu, mlp_proj) in enumerate(self.blocks):
             qk, v = c_attn(ln_1(x)).view(shape).split((2, 1), dim=1)  # (ROWS, 2, nh, hs), (ROWS, 1, nh, hs)
             if rotary:
                 qk = torch.addcmul(qk * cos, qk.roll(shape[-1] // 2, -1), sin)
             q, kv = qk[:, :1].transpose(1, 2), torch.cat((qk[:, 1:], v), dim=1)  # (ROWS, nh, 1, hs), (ROWS, 2, nh, hs)
-            heads = []
-            for i, row in enumerate(rows):
-                cache = row.caches[number]
-                slot = self.before + row.length
-                cache.select(2, slot).copy_(kv[i])
-                keys, values = cache.narrow(2, 0, slot + 1).unsqueeze(1).unbind(0)  # 2 × (1, nh, S, hs)
-                heads.append(F.scaled_dot_product_attention(q[i : i + 1], keys, values))
-            y = torch.cat([*heads, q.new_zeros(unused, *q.shape[1:])])  # (ROWS, nh, 1, hs)
+            torch._foreach_copy_([one[number] for one in new], kv.unbind()[: len(rows)])
+            heads = [
+                F.scaled_dot_product_attention(query, one[2 * number], one[2 * number + 1])  # (1, nh, 1, hs)
+                for query, one in zip(q.split(1), seen, strict=False)
+            ]
+            y = torch.cat([*heads, q[len(rows) :]])  # (ROWS, nh, 1, hs)
             x = x + attn_proj(y.view(ROWS, -1))
             x = x + mlp_proj(gelu(c_fc(ln_2(x))))
         for row in rows:
