@@ -5,8 +5,8 @@
 
 serve.py runs in a process of its own, and the clients, threads here, ask it by HTTP for streams of 64 tokens, again as
 soon as they have one. The model is a copy of the one in --model, by default that of `train.py tiny`, which never ends a
-text by itself. With --peer, `transformers serve` gets the same folder and the same requests, in turns with this project;
-it needs `pip install "transformers[serving]"`.
+text by itself. With --peer, `transformers serve` gets the same folder and the same requests, in turns with this
+project; it needs `pip install "transformers[serving]"`.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
 import torch
 import tyro
 
@@ -69,22 +69,20 @@ def write_endless(folder: Path, out: Path) -> str:
 
 
 @contextlib.contextmanager
-def started(command: list[str], port: int) -> Iterator[str]:
-    """A server as a process: its address, when it answers. Raises UserError if it ends before that."""
+def started(command: list[str]) -> Iterator[int]:
+    """A server as a process: its port, when it answers there. Raises UserError if it ends before that."""
+    port = free_port()
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
+        process = subprocess.Popen([*command, "--port", str(port)], stdout=output, stderr=output)
         try:
-            url, end = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    if httpx.get(f"{url}/health").status_code == 200:
-                        break
+            end = time.monotonic() + PATIENCE
+            while not answers(port):
                 if process.poll() is not None or time.monotonic() > end:
                     output.seek(0)
                     last = output.read().decode("utf-8", "replace").strip().split("\n")[-1]
                     raise UserError(f"{' '.join(command[:3])} did not start: {last}")
                 time.sleep(0.2)
-            yield url
+            yield port
         finally:
             process.terminate()
             try:
@@ -93,37 +91,49 @@ def started(command: list[str], port: int) -> Iterator[str]:
                 process.kill()
 
 
+def answers(port: int) -> bool:
+    client = HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.closing(client):
+        try:
+            client.request("GET", "/health")
+            return client.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
 
 
-def ask(client: httpx.Client, model: str, tokens: int, seed: int) -> Measured:
-    """One stream, timed."""
+def ask(client: HTTPConnection, model: str, tokens: int, seed: int) -> Measured:
+    """One stream, timed. It is read by Python's own client, and hardly looked at: the clients run on the same cores as
+    the server, and should not be what is measured."""
     body = {"model": model, "prompt": PROMPT, "max_tokens": tokens, "seed": seed, "temperature": 1.0, "stream": True}
     body["stream_options"] = {"include_usage": True}
-    start, first, written = time.perf_counter(), 0.0, 0
-    with client.stream("POST", "/v1/completions", json=body) as answer:
-        answer.raise_for_status()
-        for line in answer.iter_lines():
-            if not line.startswith("data: {"):
-                continue
-            chunk = json.loads(line.removeprefix("data: "))
+    start, first, usage = time.perf_counter(), 0.0, b""
+    client.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+    answer = client.getresponse()
+    while line := answer.readline():
+        if line.startswith(b"data: {"):
             first = first or time.perf_counter() - start
-            written = (chunk.get("usage") or {}).get("completion_tokens", written)
-    return Measured(written, first, time.perf_counter() - start)
+            usage = line  # of the last chunk
+    seconds = time.perf_counter() - start
+    if answer.status != 200 or not usage:
+        raise UserError(f"the server answered {answer.status} instead of a stream")
+    return Measured(json.loads(usage[6:])["usage"]["completion_tokens"], first, seconds)
 
 
-def crowd(url: str, model: str, clients: int, config: ServeBenchmark) -> list[str]:
+def crowd(port: int, model: str, clients: int, config: ServeBenchmark) -> list[str]:
     """A row's numbers: tokens per second in all; median and 95th percentile of the time to the first token, in ms; 95th
     percentile of a whole answer, in ms."""
 
-    def one(number: int) -> list[Measured]:
-        with httpx.Client(base_url=url, timeout=PATIENCE) as client:
-            return [ask(client, model, config.tokens, 1000 * number + i) for i in range(config.rounds)]
+    def one(number: int, rounds: int = config.rounds) -> list[Measured]:
+        client = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        with contextlib.closing(client):
+            return [ask(client, model, config.tokens, 1000 * number + i) for i in range(rounds)]
 
-    with httpx.Client(base_url=url, timeout=PATIENCE) as client:
-        ask(client, model, config.tokens, 0)  # the first is slower
+    one(0, rounds=1)  # the first is slower
     start = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
         measured = [each for answers in pool.map(one, range(clients)) for each in answers]
@@ -151,14 +161,11 @@ def main() -> None:
         if config.peer:
             start = [sys.executable, "-m", "transformers.cli.transformers", "serve", f"{folder}/model"]
             names["transformers serve"] = (f"{folder}/model", [*start, "--device", "cpu"])
-        urls = {}
-        for name, (_, command) in names.items():
-            port = free_port()
-            urls[name] = servers.enter_context(started([*command, "--port", str(port)], port))
+        ports = {name: servers.enter_context(started(command)) for name, (_, command) in names.items()}
         rows = []
         for clients in config.clients:
             for name, (model, _) in names.items():
-                rows.append([name, str(clients), *crowd(urls[name], model, clients, config)])
+                rows.append([name, str(clients), *crowd(ports[name], model, clients, config)])
     print(f"{title}; {config.tokens} tokens an answer, {config.rounds} answers a client; torch {torch.__version__}\n")
     head = ["", "clients", "tokens/s in all", "first token, ms", "95 %", "whole answer, ms (95 %)"]
     print(table(head, rows))

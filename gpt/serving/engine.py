@@ -86,6 +86,7 @@ class Engine:
         self.waiting: deque[Generation] = deque()
         self.running: list[Running] = []
         self.generated = 0  # tokens, since the start
+        self.after_turn: Callable[[], None] = lambda: None  # called when all pieces of a turn are delivered
         self.closed = False
         self.changed = threading.Condition()  # guards waiting, running and closed
         self.thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -139,6 +140,7 @@ class Engine:
                     lost, self.running = self.running, []
                 for running in lost:
                     running.generation.deliver(Piece(finish="error"))
+            self.after_turn()
 
     def _turn(self) -> None:
         """One more token for every text in the batch, after one prompt that waits has joined it."""

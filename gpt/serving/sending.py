@@ -27,8 +27,9 @@ class Texts:
     """All texts of one request: n of each prompt. Text i of a prompt is drawn with seed + i, as by sample.py."""
 
     def __init__(self, writer: Writer, writing: Writing, prompts: list[list[int]]):
-        self.engine = writer.engine
-        self.loop, self.pieces = asyncio.get_running_loop(), asyncio.Queue[tuple[int, Piece]]()
+        self.engine, self.mailbox = writer.engine, writer.mailbox
+        self.loop = self.mailbox.loop = asyncio.get_running_loop()
+        self.pieces = asyncio.Queue[tuple[int, Piece]]()
         seed = secrets.randbelow(2**32) if writing.seed is None else writing.seed
         self.generations = []
         for number in range(len(prompts) * writing.n):
@@ -54,20 +55,23 @@ class Texts:
 
     def _deliverer(self, number: int) -> Callable[[Piece], None]:
         def deliver(piece: Piece) -> None:  # in the engine's thread
-            if not self.loop.is_closed():
-                self.loop.call_soon_threadsafe(self.pieces.put_nowait, (number, piece))
+            urgent = piece.prompt is not None or piece.finish is not None  # the first and the last one
+            self.mailbox.put(self.pieces.put_nowait, (number, piece), urgent)
 
         return deliver
 
-    async def all(self) -> AsyncIterator[tuple[int, Piece]]:
-        """Every piece of every text, as it comes: (number of the text, piece). Raises ApiError if one failed."""
+    async def all(self) -> AsyncIterator[list[tuple[int, Piece]]]:
+        """Every piece of every text, as they come: lists of (number of the text, piece). Raises ApiError if one text
+        failed."""
         unfinished = len(self.generations)
         while unfinished:
-            number, piece = await self.pieces.get()
-            if piece.finish == "error":
+            pieces = [await self.pieces.get()]
+            while not self.pieces.empty():
+                pieces.append(self.pieces.get_nowait())
+            if any(piece.finish == "error" for _, piece in pieces):
                 raise ApiError(500, "the server failed at this text; its log says why", "server_error")
-            unfinished -= piece.finish is not None
-            yield number, piece
+            unfinished -= sum(piece.finish is not None for _, piece in pieces)
+            yield pieces
 
     def cancel(self) -> None:
         self.engine.cancel(self.generations)
@@ -106,15 +110,17 @@ class Answer:
         self.texts, self.reply, self.metrics, self.seconds = texts, reply, metrics, seconds
         self.started = texts.loop.time()
 
-    async def chunks(self) -> AsyncIterator[dict[str, Any]]:
-        async for number, piece in self.texts.all():
-            if piece.prompt is not None and number % self.reply.writing.n == 0:
-                self.metrics.read_prompt(self.reply.writing.model, piece.prompt)
-            if piece.choice is not None and self.reply.written == 0:
-                self.metrics.first_token.observe(self.texts.loop.time() - self.started)
-            chunk = self.reply.add(number, piece)
-            if chunk is not None:
-                yield chunk
+    async def chunks(self) -> AsyncIterator[list[dict[str, Any]]]:
+        async for pieces in self.texts.all():
+            chunks = [self.take(number, piece) for number, piece in pieces]
+            yield [chunk for chunk in chunks if chunk is not None]
+
+    def take(self, number: int, piece: Piece) -> dict[str, Any] | None:
+        if piece.prompt is not None and number % self.reply.writing.n == 0:
+            self.metrics.read_prompt(self.reply.writing.model, piece.prompt)
+        if piece.choice is not None and self.reply.written == 0:
+            self.metrics.first_token.observe(self.texts.loop.time() - self.started)
+        return self.reply.add(number, piece)
 
     async def whole(self, receive: Receive) -> dict[str, Any]:
         """The JSON of all texts. Raises ClientDisconnect, or ApiError when the time is over."""
@@ -133,16 +139,17 @@ class Answer:
         """Stream."""
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
 
-        async def send_event(content: str, more: bool = True) -> None:
-            await send({"type": "http.response.body", "body": f"data: {content}\n\n".encode(), "more_body": more})
+        async def send_events(contents: list[str], more: bool = True) -> None:
+            body = "".join(f"data: {content}\n\n" for content in contents)
+            await send({"type": "http.response.body", "body": body.encode(), "more_body": more})
 
         async def send_all() -> None:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            async for chunk in self.chunks():
-                await send_event(json.dumps(chunk))  # in ASCII: some clients take U+2028 for the end of a line
-            if self.reply.writing.include_usage:
-                await send_event(json.dumps(self.reply.last_chunk()))
-            await send_event("[DONE]", more=False)
+            async for chunks in self.chunks():
+                if chunks:  # in ASCII: some clients take U+2028 for the end of a line
+                    await send_events([json.dumps(chunk) for chunk in chunks])
+            last = [json.dumps(self.reply.last_chunk())] if self.reply.writing.include_usage else []
+            await send_events([*last, "[DONE]"], more=False)
 
         try:
             await in_time(receive, send_all(), self.seconds)
@@ -150,6 +157,6 @@ class Answer:
             self.texts.cancel()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
-                    await send_event(json.dumps(error.content), more=False)
+                    await send_events([json.dumps(error.content)], more=False)
         finally:
             self.texts.cancel()

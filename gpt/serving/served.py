@@ -23,6 +23,7 @@ from gpt.generate import check_causal
 from gpt.model import GPT
 from gpt.running.device import Machine
 from gpt.serving.engine import Engine, FullError
+from gpt.serving.mailbox import Mailbox
 from gpt.serving.requests import Limits
 from gpt.tokenizer import Tokenizer
 
@@ -35,7 +36,8 @@ class Writer:
         check_causal(model)
         self.tokenizer, self.room, self.context = tokenizer, room, model.config.context_length
         self.longest = max(map(len, tokenizer.ids))  # bytes of a token
-        self.engine = Engine(model, tokenizer, limits.rows, limits.waiting)
+        self.engine, self.mailbox = Engine(model, tokenizer, limits.rows, limits.waiting), Mailbox()
+        self.engine.after_turn = self.mailbox.wake
         self.created = int(time.time())
         self.kind = "language model" if room is None else "answers"
 

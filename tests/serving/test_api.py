@@ -130,7 +130,9 @@ def test_the_token_that_ends_a_text_is_in_the_logprobs_and_not_in_the_text():
     reply.add(0, Piece(choice=Choice(TOKENIZER.end_of_text, -0.5), finish="stop"))
     [choice] = reply.whole()["choices"]
     assert choice["text"] == "" and choice["logprobs"]["token_logprobs"] == [-0.5]
-    assert choice["logprobs"]["tokens"] == ["<|endoftext|>"] and choice["logprobs"]["text_offset"] == [1]  # after the prompt
+    assert choice["logprobs"]["tokens"] == ["<|endoftext|>"] and choice["logprobs"]["text_offset"] == [
+        1
+    ]  # after the prompt
 
 
 def test_end_of_text_and_control_characters_in_a_prompt_are_text(client):

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import serve
+from benchmarks import serve as benchmark
 from gpt.errors import UserError
 from gpt.files.checkpoint import save_model
 from gpt.files.tokenizer_files import load_tokenizer
@@ -18,7 +19,6 @@ from gpt.model import GPTConfig
 from tests.helpers import ROOT, masked_model
 from tests.serving.conftest import serving
 
-benchmark = pytest.importorskip("benchmarks.serve", reason="it needs httpx of requirements-dev.txt")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECTION = README.partition("## Serve it\n")[2].partition("\n## ")[0]
 
@@ -131,16 +131,17 @@ def test_the_curl_examples_of_the_readme_are_answered(of_readme):
 
 def test_the_benchmark_measures_streams_of_the_length_that_it_asks_for(folders, tmp_path):
     assert benchmark.write_endless(folders[0], tmp_path / "model").startswith("3 layers, 64 wide")
-    with serving((tmp_path / "model",)) as server, benchmark.httpx.Client(base_url=server.url) as client:
+    with serving((tmp_path / "model",)) as server:
+        client = benchmark.HTTPConnection("127.0.0.1", server.port)
         measured = [benchmark.ask(client, "model", 40, seed) for seed in range(3)]
         assert all(each.tokens == 40 and 0 < each.first < each.whole for each in measured)
-        row = benchmark.crowd(server.url, "model", 3, benchmark.ServeBenchmark(tokens=5, rounds=2))
+        row = benchmark.crowd(server.port, "model", 3, benchmark.ServeBenchmark(tokens=5, rounds=2))
         assert len(row) == 4 and all(float(number.replace(",", "")) > 0 for number in row)
 
 
 def test_a_server_that_does_not_start_ends_the_benchmark_in_one_line():
     with (
         pytest.raises(UserError, match="did not start: no such peer"),
-        benchmark.started([sys.executable, "-c", "raise SystemExit('no such peer')"], benchmark.free_port()),
+        benchmark.started([sys.executable, "-c", "raise SystemExit('no such peer')"]),
     ):
         pass
