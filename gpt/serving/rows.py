@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpt.fast.decoder import Decoder
+from gpt.fast.linear import Function
 from gpt.model import GPT
 
 ROWS = 8  # of every product: reading the weights takes most of the time, so eight rows cost little more than one
@@ -59,18 +60,13 @@ class RowDecoder(Decoder):
 
     @torch.inference_mode()
     def advance(self, rows: list[CacheRow], tokens: list[int]) -> Tensor:
-        """Read one more token in each of these rows; logits (N, V) of what comes next."""
-        groups = [(rows[i : i + ROWS], tokens[i : i + ROWS]) for i in range(0, len(rows), ROWS)]
-        return torch.cat([self.advance_group(*group)[: len(group[0])] for group in groups])
-
-    def advance_group(self, rows: list[CacheRow], tokens: list[int]) -> Tensor:
-        """The same for at most ROWS rows; logits (ROWS, V), of which the first ones count."""
-        unused = ROWS - len(rows)
-        x = self.embed(torch.tensor(tokens + [0] * unused, device=self.like.device))  # (ROWS, C)
+        """Read one more token in each of these rows; logits (N, V) of what comes next. M: N rounded up to groups."""
+        N, unused = len(rows), -len(rows) % ROWS
+        x = self.embed(torch.tensor(tokens + [0] * unused, device=self.like.device))  # (M, C)
         places = torch.tensor([row.length for row in rows] + [0] * unused, device=self.like.device)
         rotary = self.config.position == "rotary"
         if rotary:
-            cos, sin = self.cos[places][:, None, None], self.sin[places][:, None, None]  # 2 × (ROWS, 1, 1, hs)
+            cos, sin = self.cos[places][:, None, None], self.sin[places][:, None, None]  # 2 × (M, 1, 1, hs)
         else:
             x = x + self.positions[places]
         # Views of all caches, made once for all blocks: where the new keys and values go, and all up to these.
@@ -78,20 +74,25 @@ class RowDecoder(Decoder):
         new = [row.cache.select(3, slot).unbind() for row, slot in zip(rows, slots, strict=True)]  # N × L × (2, nh, hs)
         seen = [row.cache.narrow(3, 0, slot + 1).unsqueeze(2) for row, slot in zip(rows, slots, strict=True)]
         seen = [one.flatten(0, 1).unbind() for one in seen]  # N × 2L × (1, nh, S, hs)
-        shape = (ROWS, 3, self.config.n_head, self.config.head_size)
+        shape = (len(x), 3, self.config.n_head, self.config.head_size)
         for number, (ln_1, c_attn, attn_proj, ln_2, c_fc, gelu, mlp_proj) in enumerate(self.blocks):
-            qk, v = c_attn(ln_1(x)).view(shape).split((2, 1), dim=1)  # (ROWS, 2, nh, hs), (ROWS, 1, nh, hs)
-            if rotary:
-                qk = torch.addcmul(qk * cos, qk.roll(shape[-1] // 2, -1), sin)
-            q, kv = qk[:, :1].transpose(1, 2), torch.cat((qk[:, 1:], v), dim=1)  # (ROWS, nh, 1, hs), (ROWS, 2, nh, hs)
-            torch._foreach_copy_([one[number] for one in new], kv.unbind()[: len(rows)])
+            qk, v = in_groups(c_attn, ln_1(x)).view(shape).split((2, 1), dim=1)  # (M, 2 or 1, nh, hs)
+            if rotary:  # each operation rounds by itself, so that it is the same in any place of a vector of the CPU
+                qk = qk * cos + qk.roll(shape[-1] // 2, -1) * sin
+            q, kv = qk[:, :1].transpose(1, 2), torch.cat((qk[:, 1:], v), dim=1)  # (M, nh, 1, hs), (M, 2, nh, hs)
+            torch._foreach_copy_([one[number] for one in new], kv.unbind()[:N])
             heads = [
                 F.scaled_dot_product_attention(query, one[2 * number], one[2 * number + 1])  # (1, nh, 1, hs)
                 for query, one in zip(q.split(1), seen, strict=False)
             ]
-            y = torch.cat([*heads, q[len(rows) :]])  # (ROWS, nh, 1, hs)
-            x = x + attn_proj(y.view(ROWS, -1))
-            x = x + mlp_proj(gelu(c_fc(ln_2(x))))
+            y = torch.cat([*heads, q[N:]])  # (M, nh, 1, hs)
+            x = x + in_groups(attn_proj, y.view(len(x), -1))
+            x = x + in_groups(lambda x, up=c_fc, down=mlp_proj, gelu=gelu: down(gelu(up(x))), ln_2(x))
         for row in rows:
             row.length += 1
-        return self.head(self.final_norm(x))  # (ROWS, V)
+        return in_groups(self.head, self.final_norm(x))[:N]  # (N, V)
+
+
+def in_groups(function: Function, x: Tensor) -> Tensor:
+    """function(x) for each ROWS rows of x by themselves."""
+    return function(x) if len(x) == ROWS else torch.cat([function(group) for group in x.split(ROWS)])
