@@ -87,10 +87,17 @@ class RowDecoder(Decoder):
             ]
             y = torch.cat([*heads, q[N:]])  # (M, nh, 1, hs)
             x = x + in_groups(attn_proj, y.view(len(x), -1))
-            x = x + in_groups(lambda x, up=c_fc, down=mlp_proj, gelu=gelu: down(gelu(up(x))), ln_2(x))
+            x = x + in_groups(mlp_proj, self.by_rows(gelu, in_groups(c_fc, ln_2(x))))
         for row in rows:
             row.length += 1
         return in_groups(self.head, self.final_norm(x))[:N]  # (N, V)
+
+    def by_rows(self, gelu: Function, x: Tensor) -> Tensor:
+        """gelu(x). Where several threads of a CPU share a tensor, the ends of their parts are rounded in another way
+        than the rest; so there each row is one tensor."""
+        if self.like.device.type != "cpu" or torch.get_num_threads() == 1:
+            return gelu(x)
+        return torch.cat([gelu(row) for row in x.split(1)])
 
 
 def in_groups(function: Function, x: Tensor) -> Tensor:

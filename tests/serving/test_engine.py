@@ -15,6 +15,7 @@ from gpt.fast.speed_up import speed_up
 from gpt.finetuning.method_config import AdapterConfig, LoraConfig, PrefixConfig
 from gpt.finetuning.methods import adapt, merged
 from gpt.generate import generate, score
+from gpt.model import GPT, GPTConfig
 from gpt.sampling import Sampling
 from gpt.serving.engine import Engine, FullError, Generation
 from gpt.serving.rows import ROWS, RowDecoder
@@ -118,6 +119,19 @@ def test_logits_of_a_row_are_the_same_alone_and_in_any_crowd_bit_by_bit(net, qua
                     del rows[i]
     for one, other in zip(alone, crowd, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@torch.inference_mode()
+def test_the_place_in_a_group_changes_no_bit_where_threads_share_a_tensor():
+    """Five do not share a wide model's tensors evenly."""
+    torch.manual_seed(0)
+    decoder = RowDecoder(GPT(GPTConfig(300, 32, 1, 12, 768)).eval())
+    before = torch.get_num_threads()
+    torch.set_num_threads(5)
+    rows = [decoder.begin([1, 2, 3], 32)[0] for _ in range(ROWS)]
+    logits = decoder.advance(rows, [4] * ROWS)
+    torch.set_num_threads(before)
+    assert all(torch.equal(one, logits[0]) for one in logits)
 
 
 def test_rows_have_the_logits_of_the_decoder(net):
