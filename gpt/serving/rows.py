@@ -23,7 +23,7 @@ from gpt.fast.decoder import Decoder
 from gpt.fast.linear import Function
 from gpt.model import GPT
 
-ROWS = 8  # of every product: reading the weights takes most of the time, so eight rows cost little more than one
+ROWS = 16  # of every product: reading the weights takes most of the time, so these cost little more than one row
 
 
 @dataclass(eq=False)

@@ -136,7 +136,7 @@ def test_the_place_in_a_group_changes_no_bit_where_threads_share_a_tensor():
 
 def test_rows_have_the_logits_of_the_decoder(net):
     """In groups that are full and not, up to the last slot of the context."""
-    texts = [list(prompt) for prompt in PROMPTS * 2]
+    texts = [list(prompt) for prompt in PROMPTS * 4]
     assert len(texts) > ROWS
     decoder, plain = RowDecoder(net), Decoder(net, 32)
     rows = [decoder.begin(text, 32)[0] for text in texts]
