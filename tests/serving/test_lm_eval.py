@@ -9,7 +9,9 @@ from gpt.files.checkpoint import load_model
 from gpt.generate import score
 from tests.serving.conftest import TOKENIZER
 
-lm_eval = pytest.importorskip("lm_eval", reason='it measures the server where it is installed: pip install "lm_eval[api]"')
+lm_eval = pytest.importorskip(
+    "lm_eval", reason='it measures the server where it is installed: pip install "lm_eval[api]"'
+)
 TEXTS = ["the cat sat on the mat", "a mat, a cat; the cat sat", "猫 on the mat 🐱", "that sat"]
 ROWS = [
     {"text": text, "before": "the cat", "choices": [" sat", " mat on"], "answer": i % 2} for i, text in enumerate(TEXTS)
@@ -65,7 +67,10 @@ def test_the_harness_measures_the_same_through_the_server_and_without_it(server,
         tasks, "local-completions", model="writer", base_url=address, tokenizer=str(folders[0]),
         tokenizer_backend="huggingface", max_length=32, num_concurrent=2,
     )  # fmt: skip
-    peers = measure(tasks, "hf", pretrained=str(folders[0]), device="cpu", dtype="float32", max_length=32)
+    peers = measure(
+        tasks, "hf", pretrained=str(folders[0]), device="cpu", dtype="float32", max_length=32,
+        add_bos_token=False,  # the harness itself puts the mark of the beginning before a text, and one is enough
+    )  # fmt: skip
     assert ours[0] == pytest.approx(peers[0], abs=1e-3) and ours[1] == pytest.approx(peers[1], abs=1e-3)
     model = load_model(folders[0])
     expected = [sum(c.logprob for c in score(model, [TOKENIZER.end_of_text, *TOKENIZER.encode(t)], 0)) for t in TEXTS]
