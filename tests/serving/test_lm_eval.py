@@ -1,5 +1,5 @@
-"""The harness that papers quote (lm_eval), on a task of our own: through the server it measures what `hf` does, and both
-what gpt/generate.py does. It is heavy, so it stands in no file of requirements: pip install "lm_eval[api]"."""
+"""The harness that papers quote (lm_eval), on a task of our own: through the server it measures what `hf` does, and
+both what gpt/generate.py does. It is heavy, so it stands in no file of requirements: pip install "lm_eval[api]"."""
 
 import json
 
