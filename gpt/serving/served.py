@@ -30,6 +30,7 @@ from gpt.serving.mailbox import Mailbox
 from gpt.serving.requests import Limits
 from gpt.tokenizer import Tokenizer
 
+
 Value = TypeVar("Value")
 
 
