@@ -160,7 +160,9 @@ class Inspector:
         else:
             tokens = writer.encode(prompts[0])
         if len(tokens) > LONGEST_INSPECTED:
-            raise UserError(f"the text has {len(tokens)} tokens: at most {LONGEST_INSPECTED} are looked into; shorten it")
+            raise UserError(
+                f"the text has {len(tokens)} tokens: at most {LONGEST_INSPECTED} are looked into; shorten it"
+            )
         check_vocabulary(writer.engine.model, tokens)
         if not whole:
             check_prompt(writer.engine.model, tokens, 0)
