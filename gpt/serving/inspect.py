@@ -148,8 +148,8 @@ class Inspector:
         return await self.answer(request, labeller.labelling, job)
 
     async def prompt(self, request: Request, whole: bool = False) -> tuple[Fields, Writer, list[int]]:
-        """(The fields of a request, its model, its prompt as tokens). A model that was fine-tuned to answer reads a text
-        as a question. whole: the prompt may be longer than the context. Raises UserError, too."""
+        """(The fields of a request, its model, its prompt as tokens). A model that was fine-tuned to answer reads a
+        text as a question. whole: the prompt may be longer than the context. Raises UserError, too."""
         fields = Fields(await self.read(request), INSPECT_FIELDS)
         writer = self.find(fields.text("model"))
         if not isinstance(writer, Writer):

@@ -72,7 +72,7 @@ def page(browser, site):
 
 
 def wait(page, condition):
-    """Until a condition in JavaScript is true; playwright's own way would need eval, which the page's policy forbids."""
+    """Until a condition in JavaScript is true; playwright's own way needs eval, which the page's policy forbids."""
     until(lambda: page.evaluate(f"!!({condition})"), 30)
 
 
