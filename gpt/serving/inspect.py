@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gpt.errors import UserError
+from gpt.finetuning.prefix import FastPrefixAttention, PrefixAttention
 from gpt.generate import check_prompt, check_vocabulary, score
 from gpt.inside.interpret import answer_scores, predictions_of, reasons, trace
 from gpt.model import GPT
@@ -68,7 +69,10 @@ def inspect_next(model: GPT, tokenizer: Tokenizer, tokens: list[int], token: int
 
 
 def inspect_attention(model: GPT, tokens: list[int]) -> dict[str, Any]:
-    """Where each head of each layer looks from the last token: layers of heads of one share for each token."""
+    """Where each head of each layer looks from the last token: layers of heads of one share for each token. Raises
+    UserError for a model with a prefix, which takes a part of the attention and is no token."""
+    if any(isinstance(part, PrefixAttention | FastPrefixAttention) for part in model.modules()):
+        raise UserError("this model was adapted with a prefix, which is no token, so its attention is not shown")
     _, weights = trace(model, tokens)  # (L, nh, T, T)
     return {"attention": [[rounded(head) for head in layer] for layer in weights[:, :, -1].tolist()]}
 
