@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
 from gpt.fast.layers import rotary_tables
 from gpt.model import GPT, attention_weights, rotate
@@ -73,7 +74,12 @@ def logit_lens(model: GPT, tokens: list[int]) -> Tensor:
     The residual stream after each layer goes through the final norm and the head ("interpreting GPT: the logit lens",
     nostalgebraist 2020). Entry 0 is the embedding alone, the last entry is the model's own prediction.
     """
-    states, _ = trace(model, tokens)
+    return predictions_of(model, trace(model, tokens)[0])
+
+
+@torch.no_grad()
+def predictions_of(model: GPT, states: Tensor) -> Tensor:
+    """States of the residual stream (..., C) -> (..., V) log-probabilities in nats, as if the model ended there."""
     return model.lm_head(model.transformer.ln_f(states)).float().log_softmax(-1)
 
 
@@ -148,6 +154,28 @@ def gradient_times_input(embedding: nn.Embedding, score: Callable[[], Tensor]) -
     finally:
         handle.remove()
     return (gradient * inputs[0]).detach().sum(-1)[0]
+
+
+def answer_scores(model: GPT | GPTClassifier, tokens: list[int]) -> Tensor:
+    """(labels,) the logits of a classifier for a text, or (V,) those of a language model for what follows it."""
+    ids = torch.tensor([tokens], device=model.transformer.ln_f.weight.device)
+    if isinstance(model, GPTClassifier):
+        return model(ids, torch.tensor([len(tokens)], device=ids.device))[0]
+    return model(ids)[0, -1]
+
+
+def lead(logits: Tensor, best: list[int]) -> Tensor:
+    """The best logit minus the second best; of a regression, which has one alone, that one."""
+    return logits[best[0]] - sum(logits[other] for other in best[1:])
+
+
+def reasons(model: GPT | GPTClassifier, tokens: list[int]) -> tuple[list[int], Tensor]:
+    """(The best answer and the second best, how much each token (T,) contributed to the lead of the first)."""
+    with torch.no_grad():
+        logits = answer_scores(model, tokens)
+    best = logits.topk(min(2, len(logits))).indices.tolist()
+    moved = gradient_times_input(model.transformer.wte, lambda: lead(answer_scores(model, tokens), best))
+    return best, moved
 
 
 @torch.no_grad()

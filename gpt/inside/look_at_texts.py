@@ -139,7 +139,7 @@ def show_reasons(model: Folder, text: Text, out: Picture = Path("reasons.png")) 
     from gpt.files.tokenizer_files import load_tokenizer
     from gpt.finetuning.saved import kind_of, load_fine_tuned
     from gpt.inside.inside_plots import plot_coloured_text
-    from gpt.inside.interpret import gradient_times_input, without_most_and_least
+    from gpt.inside.interpret import answer_scores, lead, reasons, without_most_and_least
 
     kind = kind_of(model)
     if kind == "tags":
@@ -154,28 +154,18 @@ def show_reasons(model: Folder, text: Text, out: Picture = Path("reasons.png")) 
     tokens, shown = read_text(text, tokenizer, gpt.config.context_length)
     start = int(tokenizer.add_bos_token)  # leave out the token that only marks the beginning of a text
 
-    def scores(ids: list[int]) -> torch.Tensor:
-        """The logits of all labels, or of all next tokens."""
-        if isinstance(gpt, GPTClassifier):
-            return gpt(torch.tensor([ids]), torch.tensor([len(ids)]))[0]
-        return gpt(torch.tensor([ids]))[0, -1]
-
-    with torch.no_grad():
-        best, *others = scores(tokens).topk(min(2, len(names))).indices.tolist()
-
-    def lead(ids: list[int]) -> torch.Tensor:
-        """The best logit minus the second best; a regression has only one."""
-        logits = scores(ids)
-        return logits[best] - sum(logits[other] for other in others)
-
-    contributions = gradient_times_input(gpt.transformer.wte, lambda: lead(tokens))
+    (best, *others), contributions = reasons(gpt, tokens)
     for token, value in zip(shown[start:], contributions[start:].tolist(), strict=True):
         print(f"{value:+8.3f}  {token!r}")
+
+    def score(ids: list[int]) -> torch.Tensor:
+        return lead(answer_scores(gpt, ids), [best, *others])
+
     number = min(3, len(tokens) - 1 - start)
     without_most, without_least = without_most_and_least(
-        lambda ids: lead(tokens[:start] + ids), tokens[start:], contributions[start:], number
+        lambda ids: score(tokens[:start] + ids), tokens[start:], contributions[start:], number
     )
-    print(f"the score is {lead(tokens).item():+.3f}; without the {number} tokens that contributed most "
+    print(f"the score is {score(tokens).item():+.3f}; without the {number} tokens that contributed most "
           f"{without_most:+.3f}, without the {number} that contributed least {without_least:+.3f}")  # fmt: skip
     values: list[float | None] = [*[None] * start, *contributions[start:].tolist()]
     largest = float(contributions[start:].abs().max())
