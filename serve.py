@@ -4,8 +4,9 @@
     python serve.py --model out/tiny out/sentiment --port 8000
     python serve.py --model out/tiny --host 0.0.0.0 --key-file key.txt
 
-The first two answer this machine only. gpt/serving/openapi.json describes the interface. Ctrl-C finishes the texts that
-are being written, refuses new ones, and stops; a second one stops at once.
+The first two answer this machine only; open the address in a browser for a page that writes and looks inside.
+gpt/serving/openapi.json describes the interface. Ctrl-C finishes the texts that are being written, refuses new ones, and
+stops; a second one stops at once.
 """
 
 import socket
@@ -100,6 +101,7 @@ def main() -> None:
         from gpt.serving.server import serve
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is missing: python -m pip install -r requirements-serve.txt") from None
+    from data.world.by_sentence import judge_by_sentence
     from gpt.running.device import pick_machine
     from gpt.serving.requests import Limits
     from gpt.serving.served import load_served
@@ -108,10 +110,10 @@ def main() -> None:
     limits = Limits(config.rows, config.waiting, config.max_tokens, config.time_limit)
     served = load_served(config.model, pick_machine(config.device), limits, config.quantize == "int8")
     hosts = (*LOCAL, "[::1]") if config.host in LOCAL and key is None else None
-    app = build_app(served, limits, key, hosts, config.log_prompts)
+    app = build_app(served, limits, key, hosts, config.log_prompts, judge_by_sentence)
     host, port = listener.getsockname()[:2]
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    print(f"{', '.join(served)} at http://{where}/v1 (Ctrl-C stops)", flush=True)
+    print(f"{', '.join(served)} at http://{where}/v1 (Ctrl-C stops), with a page at http://{where}/", flush=True)
     serve(app, listener)
     for model in served.values():
         model.close()

@@ -17,7 +17,9 @@ from starlette.routing import Route
 from gpt.errors import UserError
 from gpt.serving.engine import FullError
 from gpt.serving.gate import Gate, error_response, json_response
+from gpt.serving.inspect import Inspector, Judge
 from gpt.serving.metrics import Metrics
+from gpt.serving.page import show_page
 from gpt.serving.privacy import describe_prompt, log
 from gpt.serving.replies import ChatReply, CompletionReply, Reply
 from gpt.serving.requests import (
@@ -172,10 +174,13 @@ def build_app(
     key: str | None = None,
     hosts: Collection[str] | None = None,
     log_prompts: bool = False,
+    judge: Judge | None = None,
 ) -> Gate:
-    """The whole application. key, hosts: see Gate. log_prompts: write prompts, masked, into the log."""
+    """The whole application. key, hosts: see Gate. log_prompts: write prompts, masked, into the log. judge: of stories,
+    see inspect.py."""
     api = Api(served, limits, log_prompts)
     routes = [
+        Route("/", show_page),
         Route("/health", api.health),
         Route("/metrics", api.show_metrics),
         Route("/openapi.json", api.describe),
@@ -184,6 +189,7 @@ def build_app(
         Route("/v1/completions", api.completions, methods=["POST"]),
         Route("/v1/chat/completions", api.chat, methods=["POST"]),
         Route("/v1/classify", api.classify, methods=["POST"]),
+        *Inspector(api.read, api.find, limits, judge).routes(),
     ]
     errors = dict.fromkeys((ApiError, UserError, HTTPException, Exception), answer_error)
     app = Starlette(routes=routes, exception_handlers=errors)  # type: ignore[arg-type]

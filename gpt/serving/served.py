@@ -2,15 +2,18 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
 from gpt.fast.int8 import quantize_int8
+from gpt.fast.linear import useful_threads
 from gpt.fast.speed_up import speed_up
 from gpt.files.checkpoint import load_model
 from gpt.files.huggingface import holds_adapter
@@ -28,6 +31,31 @@ from gpt.serving.requests import Limits
 from gpt.tokenizer import Tokenizer
 
 
+Value = TypeVar("Value")
+
+
+class OneThread:
+    """A thread of a model's own for short jobs, one after the other. At most `places` of them wait."""
+
+    def __init__(self, places: int, torch_threads: int):
+        self.places, self.unfinished = places, 0
+        self.executor = ThreadPoolExecutor(1, "jobs", torch.set_num_threads, (torch_threads,))
+
+    async def run(self, jobs: list[Callable[[], Value]]) -> list[Value]:
+        """What the jobs return. Raises FullError if too many wait already. If the caller is cancelled, what has not
+        begun is left out."""
+        if self.unfinished + len(jobs) > self.places:
+            raise FullError
+        running = [asyncio.wrap_future(self.executor.submit(job)) for job in jobs]
+        self.unfinished += len(running)
+        for job in running:
+            job.add_done_callback(self._count_down)
+        return await asyncio.gather(*running)
+
+    def _count_down(self, job: asyncio.Future) -> None:
+        self.unfinished -= 1
+
+
 class Writer:
     """A language model behind its engine. room: of a model that was fine-tuned to answer, the tokens of the context
     that a prompt must leave to the answer; None for one that only continues texts."""
@@ -38,6 +66,7 @@ class Writer:
         self.longest = max(map(len, tokenizer.ids))  # bytes of a token
         self.engine, self.mailbox = Engine(model, tokenizer, limits.rows, limits.waiting), Mailbox()
         self.engine.after_turn = self.mailbox.wake
+        self.looking = OneThread(limits.rows + limits.waiting, useful_threads(model))  # inspect.py looks inside there
         self.created = int(time.time())
         self.kind = "language model" if room is None else "answers"
 
@@ -70,6 +99,7 @@ class Writer:
 
     def close(self) -> None:
         self.engine.close()
+        self.looking.executor.shutdown()
 
 
 class Labeller:
@@ -80,10 +110,8 @@ class Labeller:
     def __init__(self, model: GPTClassifier, tokenizer: Tokenizer, limits: Limits, machine: Machine):
         self.model, self.tokenizer, self.machine = model, tokenizer, machine
         self.context = model.config.context_length
-        self.places = limits.rows + limits.waiting
-        self.unfinished = 0
+        self.labelling = OneThread(limits.rows + limits.waiting, torch.get_num_threads())
         self.created = int(time.time())
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix="labeller")
 
     def encode_text(self, text: str) -> list[int]:
         """The beginning of a text, as much as fits the context. Raises UserError for an empty one."""
@@ -93,26 +121,21 @@ class Labeller:
             raise UserError("there is no text to label: it must hold more than white space")
         return tokens
 
+    @property
+    def unfinished(self) -> int:
+        return self.labelling.unfinished
+
     async def label(self, texts: list[list[int]]) -> list[list[float]]:
         """For each text the probabilities of the labels, or for regression the number. Raises FullError if too many
-        texts wait already. If the caller is cancelled, what has not begun is left out."""
-        if self.unfinished + len(texts) > self.places:
-            raise FullError
-        jobs = [asyncio.wrap_future(self.thread.submit(self._label, text)) for text in texts]
-        self.unfinished += len(jobs)
-        for job in jobs:
-            job.add_done_callback(self._count_down)
-        return await asyncio.gather(*jobs)
-
-    def _count_down(self, job: asyncio.Future) -> None:
-        self.unfinished -= 1
+        texts wait already."""
+        return await self.labelling.run([partial(self._label, text) for text in texts])
 
     def _label(self, text: list[int]) -> list[float]:
         logits = classify(self.model, [text], self.machine)
         return (logits if self.model.is_regression else logits.softmax(1))[0].tolist()
 
     def close(self) -> None:
-        self.thread.shutdown()
+        self.labelling.executor.shutdown()
 
 
 Served = Writer | Labeller
