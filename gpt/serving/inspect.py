@@ -78,7 +78,9 @@ def inspect_label(labeller: Labeller, tokens: list[int]) -> dict[str, Any]:
     model, tokenizer = labeller.model, labeller.tokenizer
     best, moved = reasons(model, tokens)
     logits = answer_scores(model, tokens).detach().float()
-    answer: dict[str, Any] = {"tokens": describe_tokens(tokenizer, tokens), "moved": rounded(moved.tolist())}
+    start = int(tokenizer.add_bos_token)  # leave out the token that only marks the beginning of a text
+    named, shares = describe_tokens(tokenizer, tokens[start:]), rounded(moved[start:].tolist())
+    answer: dict[str, Any] = {"tokens": named, "moved": shares}
     if model.is_regression:
         return answer | {"score": float(logits)}
     names = [model.labels[place] for place in best]
