@@ -41,6 +41,7 @@ def serving(folders, key=None, log_prompts=False, hosts=None, **limits):
     pytest.importorskip("starlette", reason="serving needs requirements-serve.txt")
     pytest.importorskip("uvicorn", reason="serving needs requirements-serve.txt")
     pytest.importorskip("prometheus_client", reason="serving needs requirements-serve.txt")
+    from data.world.by_sentence import judge_by_sentence
     from gpt.running.device import pick_machine
     from gpt.serving.api import build_app
     from gpt.serving.requests import Limits
@@ -49,7 +50,7 @@ def serving(folders, key=None, log_prompts=False, hosts=None, **limits):
     from serve import listen
 
     served = load_served(folders, pick_machine("cpu", plain=True), Limits(**limits), quantize=False)
-    gate = build_app(served, Limits(**limits), key, hosts, log_prompts)
+    gate = build_app(served, Limits(**limits), key, hosts, log_prompts, judge_by_sentence)
     listener = listen("127.0.0.1", 0)
     server = build_server(gate)
     thread = threading.Thread(target=server.run, args=([listener],))
