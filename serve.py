@@ -5,8 +5,8 @@
     python serve.py --model out/tiny --host 0.0.0.0 --key-file key.txt
 
 The first two answer this machine only; open the address in a browser for a page that writes and looks inside.
-gpt/serving/openapi.json describes the interface. Ctrl-C finishes the texts that are being written, refuses new ones, and
-stops; a second one stops at once.
+gpt/serving/openapi.json describes the interface. Ctrl-C finishes the texts that are being written, refuses new ones,
+and stops; a second one stops at once.
 """
 
 import socket

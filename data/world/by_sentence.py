@@ -19,8 +19,8 @@ def language_of(text: str) -> str:
 def judge_by_sentence(text: str) -> dict[str, Any]:
     """The verdict as plain values, which JSON can hold.
 
-    sentences: [text, whether it is right] for each; the first mistake is False, and what comes after it is None, because
-    nobody can say what is true after a contradiction. bits: -log2 of the probability of the story, the end included;
+    sentences: [text, whether it is right] for each; the first mistake is False, and what comes after it is None: nobody
+    can say what is true after a contradiction. bits: -log2 of the probability of the story, the end included;
     None if the world never tells it.
     """
     language = language_of(text)

@@ -17,7 +17,7 @@ from gpt.serving.metrics import Metrics
 from gpt.serving.privacy import log, mask
 from gpt.serving.requests import ApiError
 
-OPEN_PATHS = ("/health", "/")  # what answers without the key, and while the server stops; "/" is the page, which asks for it
+OPEN_PATHS = ("/health", "/")  # what answers without the key, and while the server stops; the page asks for the key
 # What a client should do about an error; the last header is one of OpenAI's.
 RETRY = {429: {"retry-after": "1"}, 503: {"retry-after": "5"}, 504: {"x-should-retry": "false"}}
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gpt.errors import UserError
+from gpt.finetuning.prefix import FastPrefixAttention, PrefixAttention
 from gpt.generate import check_prompt, check_vocabulary, score
 from gpt.inside.interpret import answer_scores, predictions_of, reasons, trace
 from gpt.model import GPT
@@ -68,7 +69,10 @@ def inspect_next(model: GPT, tokenizer: Tokenizer, tokens: list[int], token: int
 
 
 def inspect_attention(model: GPT, tokens: list[int]) -> dict[str, Any]:
-    """Where each head of each layer looks from the last token: layers of heads of one share for each token."""
+    """Where each head of each layer looks from the last token: layers of heads of one share for each token. Raises
+    UserError for a model with a prefix, which takes a part of the attention and is no token."""
+    if any(isinstance(part, PrefixAttention | FastPrefixAttention) for part in model.modules()):
+        raise UserError("this model was adapted with a prefix, which is no token, so its attention is not shown")
     _, weights = trace(model, tokens)  # (L, nh, T, T)
     return {"attention": [[rounded(head) for head in layer] for layer in weights[:, :, -1].tolist()]}
 
@@ -148,8 +152,8 @@ class Inspector:
         return await self.answer(request, labeller.labelling, job)
 
     async def prompt(self, request: Request, whole: bool = False) -> tuple[Fields, Writer, list[int]]:
-        """(The fields of a request, its model, its prompt as tokens). A model that was fine-tuned to answer reads a text
-        as a question. whole: the prompt may be longer than the context. Raises UserError, too."""
+        """(The fields of a request, its model, its prompt as tokens). A model that was fine-tuned to answer takes a
+        text for a question. whole: the prompt may be longer than the context. Raises UserError, too."""
         fields = Fields(await self.read(request), INSPECT_FIELDS)
         writer = self.find(fields.text("model"))
         if not isinstance(writer, Writer):
@@ -160,7 +164,7 @@ class Inspector:
         else:
             tokens = writer.encode(prompts[0])
         if len(tokens) > LONGEST_INSPECTED:
-            raise UserError(f"the text has {len(tokens)} tokens: at most {LONGEST_INSPECTED} are looked into; shorten it")
+            raise UserError(f"the text has {len(tokens)} tokens: at most {LONGEST_INSPECTED} can be here; shorten it")
         check_vocabulary(writer.engine.model, tokens)
         if not whole:
             check_prompt(writer.engine.model, tokens, 0)

@@ -1,6 +1,6 @@
 """The page at "/": one file, which loads nothing and sends nothing anywhere else.
 
-The browser is told so (Content-Security-Policy): it runs the one script and the one style sheet whose hashes it is given,
+The browser is told so (Content-Security-Policy): it runs the one script and the one style sheet whose hashes it knows,
 so a script within a prompt, or within what a model writes, could not run even if the page showed it as HTML.
 """
 

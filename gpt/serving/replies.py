@@ -93,7 +93,7 @@ class CompletionReply(Reply):
             "token_logprobs": [finite(choice.logprob) if k else None for choice, k in zip(choices, known, strict=True)],
             "top_logprobs": [top if k else None for top, k in zip(tops, known, strict=True)],
             "text_offset": [places.after(token) for token in shown],
-            "token_ids": [choice.token for choice in choices],  # not OpenAI's: so that a client can go on from any token
+            "token_ids": [choice.token for choice in choices],  # not OpenAI's: a client can go on from any token
         }
 
 

@@ -30,7 +30,6 @@ from gpt.serving.mailbox import Mailbox
 from gpt.serving.requests import Limits
 from gpt.tokenizer import Tokenizer
 
-
 Value = TypeVar("Value")
 
 

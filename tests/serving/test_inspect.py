@@ -8,11 +8,14 @@ import torch
 
 from data.world import stories
 from data.world.by_sentence import judge_by_sentence
+from gpt.errors import UserError
 from gpt.files.checkpoint import load_model
 from gpt.files.tokenizer_files import load_tokenizer
+from gpt.finetuning.prefix import add_prefix
 from gpt.finetuning.saved import load_fine_tuned
 from gpt.generate import score
 from gpt.inside.interpret import gradient_times_input, logit_lens, trace
+from tests.helpers import random_model
 from tests.serving.conftest import TOKENIZER
 from tests.serving.test_api import complain, post
 
@@ -79,6 +82,13 @@ def test_layers_are_the_logit_lens(client, writer):
 def test_attention_is_the_last_row_of_every_head(client, writer):
     attention = torch.tensor(post(client, "/inspect/attention", {"model": "writer", "prompt": TOKENS})["attention"])
     torch.testing.assert_close(attention, trace(writer, TOKENS)[1][:, :, -1], atol=1e-3, rtol=0)
+
+
+def test_the_attention_of_a_model_with_a_prefix_is_not_made_up():
+    model = random_model("rotary")
+    add_prefix(model, 2)
+    with pytest.raises(UserError, match="prefix"):
+        inspect.inspect_attention(model, [1, 2, 3])
 
 
 def test_looking_does_not_disturb_the_text_that_is_being_written(client):

@@ -27,10 +27,12 @@ def small(folders):
         yield server
 
 
-def test_without_the_key_nothing_but_health_answers(folders):
+def test_without_the_key_nothing_but_health_and_the_page_answers(folders):
     with serving(folders[:1], key=KEY) as server, httpx.Client(base_url=server.url) as client:
         paths = [
-            "/",
+            "//",
+            "/inspect/tokens",
+            "/inspect/story",
             "/metrics",
             "/openapi.json",
             "/v1/models",
@@ -48,7 +50,7 @@ def test_without_the_key_nothing_but_health_answers(folders):
                     answer = client.request(method, path, headers=headers)
                     assert answer.status_code == 401, (path, method)
                     assert answer.json()["error"]["code"] == "invalid_api_key"
-        assert client.get("/health").json() == {"status": "ok"}
+        assert client.get("/health").json() == {"status": "ok"} and KEY not in client.get("/").text
         assert client.get("/v1/models", headers={"Authorization": f"Bearer {KEY}"}).status_code == 200
 
 

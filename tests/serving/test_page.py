@@ -72,7 +72,7 @@ def page(browser, site):
 
 
 def wait(page, condition):
-    """Until a condition in JavaScript is true; playwright's own way would need eval, which the page's policy forbids."""
+    """Until a condition in JavaScript is true; playwright's own way needs eval, which the page's policy forbids."""
     until(lambda: page.evaluate(f"!!({condition})"), 30)
 
 
@@ -132,7 +132,8 @@ def test_the_sliders_change_the_bars_at_once_to_what_sampling_py_draws_from(page
             sampling = Sampling(temperature, keep, top_p if top_p < 1 else None)
             expected = probabilities(torch.tensor([logprobs]), sampling)[0]
         assert shown == pytest.approx(expected.tolist(), abs=1e-5)
-        widths = page.locator("#choices .bar i:first-child").evaluate_all("all => all.map(i => parseFloat(i.style.width))")
+        bars = page.locator("#choices .bar i:first-child")
+        widths = bars.evaluate_all("all => all.map(i => parseFloat(i.style.width))")
         drawn = torch.tensor(shown[: len(widths)])
         assert torch.allclose(torch.tensor(widths) * drawn[0], drawn * widths[0], atol=1e-2)
         assert page.inner_text("#kept").startswith(f"{int((expected > 0).sum())} of")
@@ -167,12 +168,13 @@ def test_what_looks_like_html_is_shown_and_does_not_run(page):
 def test_nothing_of_the_page_makes_html_of_a_text_and_the_policy_forbids_other_scripts(browser, site):
     from gpt.serving.page import PAGE
 
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|https?://", PAGE.read_text("utf-8"))
+    forbidden = r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|https?://"
+    assert not re.search(forbidden, PAGE.read_text("utf-8"))
     context = browser.new_context()
     page = context.new_page()
     policy = page.goto(site.url).headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy
-    page.evaluate("{ const s = document.createElement('script'); s.textContent = 'window.ran = 1'; document.body.append(s) }")
+    page.evaluate("document.body.append(make('script', { textContent: 'window.ran = 1' }))")
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.ran = 1\">')")
     page.wait_for_timeout(200)
     assert page.evaluate("window.ran") is None
@@ -209,7 +211,8 @@ def test_a_label_is_shown_with_the_tokens_that_moved_it(page):
     page.click("#write")
     page.wait_for_selector("#label .bar")
     assert page.locator("#label .bar").count() == 3 and "好" in page.inner_text("#label")
-    assert not page.is_visible("#temperature") and page.locator("#label li").count() == min(8, page.locator("#text .token").count())
+    assert page.locator("#label li").count() == min(8, page.locator("#text .token").count())
+    assert not page.is_visible("#temperature")
 
 
 @pytest.mark.parametrize("width", [390, 820, 1300])
