@@ -30,7 +30,7 @@ def small(folders):
 def test_without_the_key_nothing_but_health_and_the_page_answers(folders):
     with serving(folders[:1], key=KEY) as server, httpx.Client(base_url=server.url) as client:
         paths = [
-            "//",
+            "/page.html",
             "/inspect/tokens",
             "/inspect/story",
             "/metrics",
@@ -39,7 +39,7 @@ def test_without_the_key_nothing_but_health_and_the_page_answers(folders):
             "/v1/models/writer",
             "/nothing",
             "/health/",
-            "//health",
+            f"{server.url}//health",
         ]
         paths += ["/v1/completions", "/v1/chat/completions", "/v1/classify", "/HEALTH", "/health%2f..%2fmetrics"]
         wrong = [{}, {"Authorization": ""}, {"Authorization": "Bearer"}, {"Authorization": f"Bearer {KEY[:-1]}"}]
