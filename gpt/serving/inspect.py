@@ -21,14 +21,13 @@ from gpt.model import GPT
 from gpt.serving.engine import FullError
 from gpt.serving.gate import json_response
 from gpt.serving.replies import finite, show
-from gpt.serving.requests import ApiError, Fields, Limits
+from gpt.serving.requests import CLASSIFY_FIELDS, ApiError, Fields, Limits
 from gpt.serving.sending import in_time, too_busy
 from gpt.serving.served import Labeller, OneThread, Served, Writer
 from gpt.tokenizer import Tokenizer
 
 Judge = Callable[[str], dict[str, Any]]  # a text -> its verdict, of which "bits" are -log2 of its probability, or None
 INSPECT_FIELDS = {"model", "prompt", "token"}
-LABEL_FIELDS = {"model", "input"}
 LONGEST_INSPECTED = 512  # tokens; the attention of all heads grows with the square
 NUM_NAMED, NUM_IN_A_LAYER = 50, 3  # likeliest tokens whose text is sent
 
@@ -144,7 +143,7 @@ class Inspector:
         return await self.answer(request, writer.looking, job)
 
     async def label(self, request: Request) -> Response:
-        fields = Fields(await self.read(request), LABEL_FIELDS)
+        fields = Fields(await self.read(request), CLASSIFY_FIELDS)
         labeller = self.find(fields.text("model"))
         if not isinstance(labeller, Labeller):
             raise ApiError(400, "this model writes texts: use /inspect/tokens", "wrong_model", "model")

@@ -80,7 +80,8 @@ class RowDecoder(Decoder):
             if rotary:  # each operation rounds by itself, so that it is the same in any place of a vector of the CPU
                 qk = qk * cos + qk.roll(shape[-1] // 2, -1) * sin
             q, kv = qk[:, :1].transpose(1, 2), torch.cat((qk[:, 1:], v), dim=1)  # (M, nh, 1, hs), (M, 2, nh, hs)
-            torch._foreach_copy_([one[number] for one in new], kv.unbind()[:N])  # pyright: ignore
+            for place, kept in zip(new, kv.unbind(), strict=False):
+                place[number].copy_(kept)
             heads = [
                 F.scaled_dot_product_attention(query, one[2 * number], one[2 * number + 1])  # (1, nh, 1, hs)
                 for query, one in zip(q.split(1), seen, strict=False)
