@@ -93,7 +93,7 @@ TRAIN = [
     ("tiny --data tokens --out tokens --overwrite", "tokens is a tokens folder"),
     ("tiny --data tokens --weight-decay nan", "weight_decay"),
     ("tiny --data tokens --seed 99999999999999999999", "error: seed is 99999999999999999999"),
-    ("tiny --data tokens --model.n-embd 1000000000000", "not enough memory"),
+    ("tiny --data tokens --model.n-embd 1000000000000", "make it smaller"),
     ("tiny --data tokens --out new --resume", "nothing to resume"),
     ("tiny --data tokens --out damaged_run --resume", "resume.pt cannot be read"),
     ("tiny --data tokens --out book.txt", "book.txt"),

@@ -110,6 +110,7 @@ def test_ctrl_c_during_the_test_starts_no_further_run(config, monkeypatch):
 
 
 def test_between_two_runs_ctrl_c_is_not_swallowed(config):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     finetune(config)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
