@@ -65,9 +65,12 @@ def ours(model: GPT, n: int) -> list[int]:
     return tokens
 
 
-def timed(run: Callable[[], object]) -> float:
+def timed(run: Callable[[], object], device: torch.device) -> float:
+    """Seconds until `run` has ended, and what it asked of a GPU, too."""
     start = time.perf_counter()
     run()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
     return time.perf_counter() - start
 
 
@@ -108,7 +111,7 @@ def main() -> None:
         seconds = {key: [] for key in contenders}
         for _ in range(config.rounds):
             for key, run in contenders.items():
-                seconds[key].append(timed(run))
+                seconds[key].append(timed(run, torch.device("cpu")))
         median = {key: statistics.median(times) for key, times in seconds.items()}
         bandwidth = 4 * block.numel() * block.element_size() / median["read"]  # bytes per second
         for key, label, which in (("ours", title, model), ("int8", f"{title}, int8", quantized)):

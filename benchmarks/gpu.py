@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +26,7 @@ import torch
 import tyro
 
 from benchmarks.contenders import measure, start
-from benchmarks.decode import hf_twin
+from benchmarks.decode import hf_twin, timed
 from benchmarks.roofline import table
 from benchmarks.train import our_step, their_step
 from gpt.errors import UserError
@@ -83,16 +82,8 @@ def main() -> None:
 def matrix_product(device: torch.device, size: int) -> float:
     """Operations per second of a large product in bfloat16, of random numbers: the median of 20."""
     a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
-    seconds = [seconds_of(lambda: a @ b, device) for _ in range(25)][5:]
+    seconds = [timed(lambda: a @ b, device) for _ in range(25)][5:]
     return 2 * size**3 / statistics.median(seconds)
-
-
-def seconds_of(run: Callable[[], object], device: torch.device) -> float:
-    begin = time.perf_counter()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - begin
 
 
 def command(*words: str) -> tuple[float, str]:
@@ -165,9 +156,7 @@ def run_decode(config: GpuConfig) -> dict[str, Any]:
         equal = statistics.mean(
             a == b for one, two in zip(ours(), theirs(), strict=True) for a, b in zip(one, two, strict=True)
         )
-        seconds = {
-            name: [seconds_of(run, device) for _ in range(rounds)] for name, run in (("ours", ours), ("HF", theirs))
-        }
+        seconds = {name: [timed(run, device) for _ in range(rounds)] for name, run in (("ours", ours), ("HF", theirs))}
         found[f"{rows} rows"] = {name: rows * count / statistics.median(times) for name, times in seconds.items()}
         found[f"{rows} rows"]["equal tokens"] = equal
     return found

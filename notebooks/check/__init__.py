@@ -19,3 +19,12 @@ def attempt(function: Callable, *arguments: Any) -> tuple[Any, str]:
     except Exception as error:  # whatever a reader's code raises is told to the reader
         return None, f"出错了 / it raised {type(error).__name__}: {error}"
     return answer, NOT_WRITTEN if answer is None or answer is ... else ""
+
+
+def attempt_number(function: Callable, *arguments: Any) -> tuple[float, str]:
+    """attempt, of a function that should return one number."""
+    answer, problem = attempt(function, *arguments)
+    try:
+        return (0.0, problem) if problem else (float(answer), "")
+    except (TypeError, ValueError, RuntimeError):
+        return 0.0, "要返回一个数 / return one number"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gpt.model import GPT, GPTConfig
-from notebooks.check import attempt, report
+from notebooks.check import attempt, attempt_number, report
 
 
 def same(answer: object, right: Tensor) -> bool:
@@ -100,13 +100,9 @@ def logprob(function: Callable[[GPT, list[int], int], float]) -> bool:
     with torch.no_grad():
         logprobs = model(torch.tensor([ids]))[0].log_softmax(-1)  # (T, V)
     at = [logprobs[t - 1, ids[t]].item() for t in range(1, len(ids))]  # of tokens 1, 2, ...
-    answer, problem = attempt(function, model, list(ids), start)
+    value, problem = attempt_number(function, model, list(ids), start)
     if problem:
         return report(False, problem)
-    try:
-        value = float(answer)
-    except (TypeError, ValueError, RuntimeError):
-        return report(False, "要返回一个数 / return one number")
     hints = [
         (sum(at[start - 1 :]), ""),
         (sum(at), "只要 ids[start:] 的，不要前文的 / only ids[start:] counts, not the text before it"),

@@ -1,40 +1,18 @@
 """The checks of lesson 8 know right answers, typical wrong ones, and blanks."""
 
 import json
-import re
-from pathlib import Path
 
 import pytest
 import torch
 
 from notebooks.check import inside as check
+from tests.notebooks.answers import says, solutions
 
-SOURCE = Path("notebooks/source/08_inside_and_service.py")
-
-
-def solutions():
-    """The reader's functions as the lesson's own solutions define them, without their checks."""
-    cells = re.split(r"(?m)^# %%", SOURCE.read_text(encoding="utf-8"))
-    names = {"torch": torch, "json": json}
-    for cell in cells:
-        if cell.startswith(' tags=["solution"]'):
-            exec("".join(line for line in cell.splitlines(True)[1:] if not line.startswith("check.")), names)
-    return names
-
-
-RIGHT = solutions()
+RIGHT = solutions("08", torch=torch, json=json)
 EXERCISES = {
     check.lens: "my_lens", check.head: "my_head_off", check.quantise: "my_quantise", check.exits: "my_exits",
     check.stream: "my_stream",
 }  # fmt: skip
-
-
-def says(capsys, function, answer):
-    """(Right or wrong, the one line that is printed.)"""
-    ok = function(answer)
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("✓" if ok else "✗") and " / " in line
-    return ok, line
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.__name__)

@@ -1,36 +1,13 @@
 """The checks of lesson 7 know right answers, typical wrong ones, and blanks."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from notebooks.check import tasks as check
+from tests.notebooks.answers import says, solutions
 
-SOURCE = Path("notebooks/source/07_tasks.py")
-
-
-def solutions():
-    """The reader's functions as the lesson's own solutions define them, without their checks."""
-    cells = re.split(r"(?m)^# %%", SOURCE.read_text(encoding="utf-8"))
-    names = {"np": np}
-    for cell in cells:
-        if cell.startswith(' tags=["solution"]'):
-            exec("".join(line for line in cell.splitlines(True)[1:] if not line.startswith("check.")), names)
-    return names
-
-
-RIGHT = solutions()
+RIGHT = solutions("07", np=np)
 EXERCISES = {check.targets: "my_targets", check.tags: "my_tags", check.f1: "my_f1", check.search: "my_search"}
-
-
-def says(capsys, function, answer):
-    """(Right or wrong, the one line that is printed.)"""
-    ok = function(answer)
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("✓" if ok else "✗") and " / " in line
-    return ok, line
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.__name__)
