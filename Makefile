@@ -53,6 +53,6 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-.venv/testing: requirements-dev.txt requirements-export.txt requirements-serve.txt .venv/running
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+.venv/testing: requirements/dev.txt requirements/export.txt requirements/serve.txt .venv/running
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	touch $@

@@ -100,7 +100,7 @@ def main() -> None:
         from gpt.serving.api import build_app
         from gpt.serving.server import serve
     except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is missing: python -m pip install -r requirements-serve.txt") from None
+        raise UserError(f"{error.name} is missing: python -m pip install -r requirements/serve.txt") from None
     from data.world.by_sentence import judge_by_sentence
     from gpt.running.device import pick_machine
     from gpt.serving.requests import Limits

@@ -2,7 +2,7 @@
 
     python -m notebooks.wheelhouse                                                # for this machine
     python -m notebooks.wheelhouse windows macos --python 3.12                    # for others
-    pip install --no-index --find-links wheelhouse -r requirements-lab.txt        # there, without a network
+    pip install --no-index --find-links wheelhouse -r requirements/lab.txt        # there, without a network
 
 For Linux without GPUs set UV_INDEX and PIP_EXTRA_INDEX_URL to PyTorch's index of CPU builds first: it saves several
 gigabytes.
@@ -20,7 +20,7 @@ import tyro
 from gpt.errors import UserError
 from gpt.running.command_line import parse_flags, run_main
 
-LAB = Path(__file__).resolve().parent.parent / "requirements-lab.txt"
+LAB = Path(__file__).resolve().parent.parent / "requirements/lab.txt"
 # uv's name of a system, and pip's names of the wheels that run on it: a wheel names the oldest system that it runs on.
 SYSTEMS = {
     "windows": ("windows", ["win_amd64"]),
@@ -64,7 +64,7 @@ def main() -> None:
     if not config.systems:
         run(["pip", "download", "--dest", str(config.out), "-r", str(LAB)])
     size = sum(path.stat().st_size for path in config.out.iterdir()) / 1e6
-    print(f"{size:,.0f} MB. There: pip install --no-index --find-links {config.out} -r requirements-lab.txt")
+    print(f"{size:,.0f} MB. There: pip install --no-index --find-links {config.out} -r requirements/lab.txt")
 
 
 if __name__ == "__main__":

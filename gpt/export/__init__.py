@@ -1,1 +1,1 @@
-"""Hand a model over to other programs, in their formats. The libraries are in requirements-export.txt."""
+"""Hand a model over to other programs, in their formats. The libraries are in requirements/export.txt."""

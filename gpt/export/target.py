@@ -22,4 +22,4 @@ def needs(*libraries: str) -> None:
         try:
             importlib.import_module(library)
         except ImportError:
-            raise UserError(f"{library} is not installed: python -m pip install -r requirements-export.txt") from None
+            raise UserError(f"{library} is not installed: python -m pip install -r requirements/export.txt") from None

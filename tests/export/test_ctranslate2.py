@@ -7,7 +7,7 @@ from gpt.files.tokenizer_files import load_tokenizer, vocabulary
 from gpt.generate import generate
 from tests.helpers import random_model
 
-ctranslate2 = pytest.importorskip("ctranslate2", reason="ctranslate2 runs the model: requirements-dev.txt")
+ctranslate2 = pytest.importorskip("ctranslate2", reason="ctranslate2 runs the model: requirements/dev.txt")
 
 
 def test_its_greedy_text_is_ours(corpus, tmp_path):

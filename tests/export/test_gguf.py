@@ -14,7 +14,7 @@ from gpt.finetuning.conversations import Conversation, encode_conversation
 from gpt.generate import generate
 from tests.helpers import masked_model, random_model
 
-pytest.importorskip("gguf", reason="gguf writes the file: requirements-export.txt")
+pytest.importorskip("gguf", reason="gguf writes the file: requirements/export.txt")
 TEXT = (
     "It's 12 o'clock…\n\n\tThe cat  sat on\u3000the mat. \r\n猫坐在垫子上，喵！🐱👩‍👩‍👧 naïve café ٣٤ ½ <|endoftext|>"
 )
@@ -24,7 +24,7 @@ class LlamaCpp:
     """A GGUF file in llama.cpp's server, in this process."""
 
     def __init__(self, path: Path):
-        xllamacpp = pytest.importorskip("xllamacpp", reason="xllamacpp is llama.cpp: requirements-dev.txt")
+        xllamacpp = pytest.importorskip("xllamacpp", reason="xllamacpp is llama.cpp: requirements/dev.txt")
         params = xllamacpp.CommonParams()
         params.model.path, params.n_ctx, params.n_parallel = str(path), 32, 1
         params.warmup, params.fit_params, params.verbosity, params.cpuparams.n_threads = False, False, -1, 1

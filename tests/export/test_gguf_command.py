@@ -14,7 +14,7 @@ from gpt.model import GPTConfig
 from gpt.running.command_line import run_main
 from tests.helpers import masked_model, random_model
 
-gguf = pytest.importorskip("gguf", reason="gguf writes the file: requirements-export.txt")
+gguf = pytest.importorskip("gguf", reason="gguf writes the file: requirements/export.txt")
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_without_the_library_one_line_says_what_to_install(base, tmp_path, monke
         run(monkeypatch, "--model", base, "--out", tmp_path / "tiny.gguf")
     assert exit_.value.code == 2
     assert capsys.readouterr().err == (
-        "error: gguf is not installed: python -m pip install -r requirements-export.txt\n"
+        "error: gguf is not installed: python -m pip install -r requirements/export.txt\n"
     )
 
 

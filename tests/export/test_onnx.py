@@ -16,12 +16,12 @@ from gpt.running.command_line import run_main
 from tests.helpers import random_model, stir
 
 for library in ("onnx", "onnxscript"):
-    pytest.importorskip(library, reason=f"{library} writes the file: requirements-export.txt")
+    pytest.importorskip(library, reason=f"{library} writes the file: requirements/export.txt")
 SIZES = ((1, 1), (1, 32), (5, 7))  # batch and length
 
 
 def outputs(path, **inputs: torch.Tensor) -> torch.Tensor:
-    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime runs the file: requirements-dev.txt")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime runs the file: requirements/dev.txt")
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (logits,) = session.run(["logits"], {name: value.numpy() for name, value in inputs.items()})
     return torch.from_numpy(logits)
@@ -100,7 +100,7 @@ def test_what_cannot_be_exported_is_one_line(base, tmp_path, monkeypatch, capsys
     with pytest.raises(SystemExit):
         run(monkeypatch, "--model", tmp_path / "adapter", "--out", tmp_path / "model.onnx")
     missing, adapter = capsys.readouterr().err.splitlines()
-    assert missing == "error: onnxscript is not installed: python -m pip install -r requirements-export.txt"
+    assert missing == "error: onnxscript is not installed: python -m pip install -r requirements/export.txt"
     assert "without --keep-adapter" in adapter
     monkeypatch.setattr(export, "ONNX_LIMIT", 1000)
     with pytest.raises(UserError, match="an ONNX file holds 2"):

@@ -38,9 +38,9 @@ def folders(tmp_path_factory):
 @contextlib.contextmanager
 def serving(folders, key=None, log_prompts=False, hosts=None, **limits):
     """A server in a thread: its address, its gate, its models. Nothing of a request may be left when it ends."""
-    pytest.importorskip("starlette", reason="serving needs requirements-serve.txt")
-    pytest.importorskip("uvicorn", reason="serving needs requirements-serve.txt")
-    pytest.importorskip("prometheus_client", reason="serving needs requirements-serve.txt")
+    pytest.importorskip("starlette", reason="serving needs requirements/serve.txt")
+    pytest.importorskip("uvicorn", reason="serving needs requirements/serve.txt")
+    pytest.importorskip("prometheus_client", reason="serving needs requirements/serve.txt")
     from data.world.by_sentence import judge_by_sentence
     from gpt.running.device import pick_machine
     from gpt.serving.api import build_app

@@ -11,7 +11,7 @@ from gpt.generate import score
 from gpt.running.device import pick_machine
 from tests.serving.conftest import TOKENIZER
 
-requests = pytest.importorskip("gpt.serving.requests", reason="serving needs requirements-serve.txt")
+requests = pytest.importorskip("gpt.serving.requests", reason="serving needs requirements/serve.txt")
 HELLO = {"model": "writer", "prompt": "the cat", "seed": 3, "max_tokens": 12}
 ASK = {"model": "answerer", "messages": [{"role": "user", "content": "where is the cat?"}], "seed": 3, "max_tokens": 9}
 

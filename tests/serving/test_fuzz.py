@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 httpx = pytest.importorskip("httpx")
-api = pytest.importorskip("gpt.serving.api", reason="serving needs requirements-serve.txt")
+api = pytest.importorskip("gpt.serving.api", reason="serving needs requirements/serve.txt")
 EXAMPLES = int(os.environ.get("GPT_FUZZ", "150"))
 MODELS = ["writer", "answerer", "labeller", "number"]
 

@@ -19,7 +19,7 @@ from tests.helpers import random_model
 from tests.serving.conftest import TOKENIZER
 from tests.serving.test_api import complain, post
 
-inspect = pytest.importorskip("gpt.serving.inspect", reason="serving needs requirements-serve.txt")
+inspect = pytest.importorskip("gpt.serving.inspect", reason="serving needs requirements/serve.txt")
 TEXT = "the cat 猫 sat"
 TOKENS = TOKENIZER.encode(TEXT)
 

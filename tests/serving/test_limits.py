@@ -188,7 +188,7 @@ def start(*flags):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")
 def test_sigterm_finishes_what_runs_refuses_the_rest_and_stops(folders, tmp_path):
-    pytest.importorskip("starlette", reason="serving needs requirements-serve.txt")
+    pytest.importorskip("starlette", reason="serving needs requirements/serve.txt")
     (tmp_path / "key").write_text(KEY + "\n", encoding="utf-8")
     process, url = start("--model", str(folders[0]), str(folders[2]), "--key-file", str(tmp_path / "key"))
     try:
@@ -213,7 +213,7 @@ def test_sigterm_finishes_what_runs_refuses_the_rest_and_stops(folders, tmp_path
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to another process")
 def test_a_second_ctrl_c_stops_at_once(folders):
-    pytest.importorskip("starlette", reason="serving needs requirements-serve.txt")
+    pytest.importorskip("starlette", reason="serving needs requirements/serve.txt")
     process, url = start("--model", str(folders[0]), "--max-tokens", "100000000")
     try:
         with httpx.stream("POST", f"{url}/v1/completions", json=LONG | {"stream": True, "max_tokens": 10**8}) as stream:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.serving.conftest import serving
 
-openai = pytest.importorskip("openai", reason="it stands in requirements-dev.txt")
+openai = pytest.importorskip("openai", reason="it stands in requirements/dev.txt")
 KEY = "a-key-of-more-than-16"
 ASK = [{"role": "user", "content": "where is the cat?"}]
 

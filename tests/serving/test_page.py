@@ -15,7 +15,7 @@ from gpt.sampling import Sampling, probabilities
 from gpt.tokenizer import Tokenizer
 from tests.serving.conftest import serving, until
 
-playwright = pytest.importorskip("playwright.sync_api", reason="it needs playwright of requirements-dev.txt")
+playwright = pytest.importorskip("playwright.sync_api", reason="it needs playwright of requirements/dev.txt")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="it needs Chromium (apt install chromium)")
 STORY = next(stories(5, "en")).text

@@ -63,12 +63,12 @@ def test_a_key_is_read_without_the_line_break_after_it(tmp_path):
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(monkeypatch, flags, message):
-    pytest.importorskip("starlette", reason="serving needs requirements-serve.txt")
+    pytest.importorskip("starlette", reason="serving needs requirements/serve.txt")
     assert message in complain(monkeypatch, *flags)
 
 
 def test_a_taken_port_is_one_line_and_exit_code_2(folders):
-    pytest.importorskip("starlette", reason="serving needs requirements-serve.txt")
+    pytest.importorskip("starlette", reason="serving needs requirements/serve.txt")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         command = [sys.executable, "serve.py", "--model", str(folders[0]), "--port", port]
@@ -77,7 +77,7 @@ def test_a_taken_port_is_one_line_and_exit_code_2(folders):
 
 
 def test_two_folders_of_one_name_and_models_that_cannot_be_served_are_named(folders, tmp_path, monkeypatch):
-    pytest.importorskip("starlette", reason="serving needs requirements-serve.txt")
+    pytest.importorskip("starlette", reason="serving needs requirements/serve.txt")
     shutil.copytree(folders[0], tmp_path / "writer")
     flags = ("--port", 0, "--device", "cpu", "--model")
     assert "two models are called writer" in complain(monkeypatch, *flags, folders[0], tmp_path / "writer")
@@ -95,7 +95,7 @@ def test_missing_packages_are_named_with_the_file_that_brings_them(folders, pack
     command = [sys.executable, "-c", program, "--model", str(folders[0]), "--port", "0"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert package in done.stderr and "requirements-serve.txt" in done.stderr
+    assert package in done.stderr and "requirements/serve.txt" in done.stderr
 
 
 def test_a_listener_names_its_protocol_so_that_tokens_are_not_held_back():
