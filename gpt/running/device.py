@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from gpt.errors import UserError
+from gpt.fast.neighbours import watch_neighbours
 from gpt.fast.pytorch import keep_freed_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -53,6 +54,7 @@ def pick_machine(
         raise UserError(f"device {device!r} is not available here: try --device cpu, or leave the flag out") from None
     if where.type == "cpu" and not plain:
         keep_freed_memory()  # before anything is allocated: weights in large pages are read faster
+        watch_neighbours()  # other programs on the same cores would slow it tenfold
     if where.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32 where products are left in float32
     dtype = DTYPES[precision] if precision != "auto" else torch.float32 if plain else best_dtype(where)
