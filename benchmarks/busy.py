@@ -5,8 +5,8 @@
 
 Four settings: nothing else runs; one other program takes a core; two other trainings run; seven other trainings run, as
 on a lab's server. What is measured is `train.py tiny`; the other trainings are the same command. In each setting all
-trainings run with the watch and then without it (GOMP_SPINCOUNT=300000, which is OpenMP's own default, switches it off),
-in turns. Prints tokens/s of the measured training: medians, with the lowest and the highest.
+trainings run with the watch and then without it, in turns (GOMP_SPINCOUNT=300000, OpenMP's own default, switches it
+off). Prints tokens/s of the measured training: medians, with the lowest and the highest.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""serve.py as a user starts it: its mistakes, and the examples of README.md."""
+"""serve.py as a user starts it: its mistakes, and the examples of docs/serving.md."""
 
 import re
 import shutil
@@ -19,8 +19,7 @@ from gpt.model import GPTConfig
 from tests.helpers import ROOT, masked_model
 from tests.serving.conftest import serving
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("## Serve it\n")[2].partition("\n## ")[0]
+SECTION = (ROOT / "docs/serving.md").read_text(encoding="utf-8")
 
 
 def complain(monkeypatch, *flags):
@@ -104,27 +103,27 @@ def test_a_listener_names_its_protocol_so_that_tokens_are_not_held_back():
 
 
 @pytest.fixture(scope="module")
-def of_readme(folders, tmp_path_factory):
-    """The models of README's example, random ones, under its names."""
-    root = tmp_path_factory.mktemp("readme")
+def of_document(folders, tmp_path_factory):
+    """The models of the document's example, random ones, under its names."""
+    root = tmp_path_factory.mktemp("document")
     shutil.copytree(folders[0], root / "tiny")
     shutil.copytree(folders[2], root / "sentiment")
     with serving((root / "tiny", root / "sentiment")) as server:
         yield server
 
 
-def test_the_openai_example_of_the_readme_prints_a_text(of_readme, capsys):
+def test_the_openai_example_of_the_document_prints_a_text(of_document, capsys):
     pytest.importorskip("openai")
     [example] = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
     assert "127.0.0.1:8000" in example
-    exec(example.replace(":8000", f":{of_readme.port}"), {})
+    exec(example.replace(":8000", f":{of_document.port}"), {})
     assert len(capsys.readouterr().out) > 20
 
 
 @pytest.mark.skipif(shutil.which("bash") is None or shutil.which("curl") is None, reason="needs bash and curl")
-def test_the_curl_examples_of_the_readme_are_answered(of_readme):
+def test_the_curl_examples_of_the_document_are_answered(of_document):
     [example] = re.findall(r"```bash\n(.*?)```", SECTION, re.DOTALL)
-    command = ["bash", "-e", "-c", example.replace(":8000", f":{of_readme.port}")]
+    command = ["bash", "-e", "-c", example.replace(":8000", f":{of_document.port}")]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=30)
     assert '"text": "' in done.stdout and '"label": "' in done.stdout and '"error"' not in done.stdout
 

@@ -1,0 +1,149 @@
+"""README.md and README.zh-CN.md: commands run, figures were measured, links lead somewhere."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from benchmarks.tour import markdown
+from data.world.tasks.writing import write_task
+from gpt.files.checkpoint import load_model
+from gpt.files.tokenizer_files import load_tokenizer
+from gpt.finetuning.saved import save_classifier
+from tests.helpers import ROOT, label_net, write_reviews
+
+ENGLISH = (ROOT / "README.md").read_text(encoding="utf-8")
+CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks/README.md", ROOT / "notebooks/README.md"]
+
+
+def blocks_of(text: str, language: str = "") -> list[str]:
+    """The code blocks of a document in a language."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [content for name, content in fenced if name == language]
+
+
+def commands_of(text: str) -> list[str]:
+    """The commands that a document shows, without their comments; a line that ends with \\ goes on."""
+    lines = "\n".join(blocks_of(text)).replace("\\\n", " ").splitlines()
+    return [shlex.join(shlex.split(line, comments=True)) for line in lines if line.strip()]
+
+
+def test_both_languages_show_the_same_commands_and_the_same_code():
+    assert commands_of(CHINESE) == commands_of(ENGLISH)
+    code = [
+        [line.split("#")[0].rstrip() for line in blocks_of(text, "python")[0].splitlines()]
+        for text in (ENGLISH, CHINESE)
+    ]
+    assert code[0] == code[1]
+
+
+@pytest.mark.parametrize("text", [ENGLISH, CHINESE], ids=["en", "zh"])
+def test_a_readme_is_read_in_ten_minutes(text):
+    assert len(text.splitlines()) <= 130
+
+
+@pytest.mark.parametrize(("language", "text"), [("en", ENGLISH), ("zh", CHINESE)])
+def test_the_table_of_costs_is_what_was_measured(language, text):
+    measured = json.loads((ROOT / "docs/tour.json").read_text(encoding="utf-8"))
+    assert markdown(measured, language) in text
+
+
+@pytest.mark.parametrize("text", [ENGLISH, CHINESE], ids=["en", "zh"])
+def test_the_lines_of_the_reading_order_are_counted(text):
+    rows = re.findall(r"^\| (`[^|]*\.py`) \| (\d+) \|", text, re.MULTILINE)
+    assert len(rows) >= 6
+    for files, lines in rows:
+        counted = [
+            len((ROOT / name).read_text(encoding="utf-8").splitlines()) for name in re.findall(r"`(.*?)`", files)
+        ]
+        assert sum(counted) == int(lines), files
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(document):
+    text = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if not target.startswith("http"):
+            assert (document.parent / target).exists(), target
+
+
+def test_the_gpt_of_the_readme_is_the_gpt(place, monkeypatch):
+    monkeypatch.chdir(place)
+    names: dict = {}
+    exec(blocks_of(ENGLISH, "python")[0], names)
+    tokens = torch.randint(0, names["model"].config.vocab_size, (3, 20))
+    with torch.no_grad():
+        assert torch.allclose(names["gpt"](names["model"], tokens), names["model"](tokens), atol=1e-4)
+
+
+SHORT = {  # so that a command of minutes takes seconds; everything else is as README shows it
+    "train.py": ["--max-steps", "2", "--eval-every", "2", "--overwrite"],  # out/tiny is that of the other commands
+    "finetune.py": ["--min-steps", "2", "--epochs", "0.01", "--evaluations", "1", "--overwrite"],
+    "sample.py": ["--max-new-tokens", "5"],
+}
+COMMANDS = [command for command in commands_of(ENGLISH) if command.startswith(("python ", "torchrun "))]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, base, corpus):
+    """A folder in which each command of README finds what it needs, small and random, so that none needs another."""
+    folder = tmp_path_factory.mktemp("a 文件夹")
+    shutil.copytree(base, folder / "out/tiny")
+    shutil.copytree(corpus, folder / "data/stories-2048")
+    (folder / "data/reviews").mkdir()
+    for seed, split in enumerate(("train", "val", "test")):
+        write_reviews(folder / f"data/reviews/{split}.csv", 60, seed)
+    write_task(folder / "data/entities", "entities", "en", seed=1, count=60)
+    net = label_net(load_model(base), ("bad", "good"))
+    save_classifier(net, load_tokenizer(base), folder / "out/sentiment")
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_runs(command, place, tmp_path):
+    here = shutil.copytree(place, tmp_path / "a 文件夹")
+    program, *words = shlex.split(command)
+    script = next(word for word in words if not word.startswith("-") and word != "2")
+    if program == "torchrun":
+        start = [sys.executable, "-m", "torch.distributed.run", *words[: words.index(script)], str(ROOT / script)]
+        words = words[words.index(script) + 1 :]
+    elif words[0] == "-m":
+        pytest.importorskip("gguf" if "gguf" in words[1] else words[1].split(".")[0])
+        start, words = [sys.executable, "-m", words[1]], words[2:]
+    else:
+        start, words = [sys.executable, str(ROOT / script)], words[1:]
+    if "predict" not in words:
+        words += SHORT.get(script, [])
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1"}
+    if script == "serve.py":
+        pytest.importorskip("starlette", reason="serving needs requirements/serve.txt")
+        with subprocess.Popen(
+            [*start, *words, "--port", "0"], cwd=here, env=environment, stdout=subprocess.PIPE
+        ) as server:
+            assert server.stdout is not None
+            found = any(b"http://127.0.0.1:" in line for line in server.stdout)
+            server.terminate()
+        assert found
+        return
+    done = subprocess.run(
+        [*start, *words], cwd=here, env=environment, capture_output=True, encoding="utf-8", timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", [command for command in commands_of(ENGLISH) if command not in COMMANDS])
+def test_what_a_command_of_the_set_up_names_is_there(command):
+    words = shlex.split(command)
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    elif "-r" in words:
+        assert (ROOT / words[words.index("-r") + 1]).is_file()
+    else:
+        assert words[1] == "-m" and words[2] in ("venv", "pytest", "notebooks.build")
