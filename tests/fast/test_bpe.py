@@ -1,5 +1,7 @@
 """Training BPE with a heap: the tokens of the plain count of all neighbours."""
 
+import gc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,3 +44,15 @@ def test_thousands_of_merges_give_the_plain_tokens(python_source, chinese):
 def test_few_letters_give_the_plain_tokens(words, size):
     """Where two pairs often spell one token ("ab" + "a", "a" + "ba")."""
     assert train_bpe_with_heap([" ".join(words)], size) == train_bpe([" ".join(words)], size)
+
+
+def test_the_garbage_collector_is_left_as_it_was():
+    assert gc.isenabled()
+    train_bpe_with_heap(["a a a"], 260)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        train_bpe_with_heap(["a a a"], 260)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
