@@ -26,7 +26,9 @@ class TrainConfig:
     optimizer: Literal["muon", "adamw", "sgd"] = "muon"
     """muon for the blocks' matrices and adamw for the rest, or one of the others for everything"""
     learning_rate: float = 6e-3
-    """peak learning rate of AdamW, or of SGD, which needs a much larger one"""
+    """peak learning rate of AdamW"""
+    sgd_learning_rate: float = 1.0
+    """peak learning rate of SGD, which needs a much larger one"""
     muon_learning_rate: float = 0.03
     """peak learning rate of Muon"""
     warmup_steps: int = 20
@@ -69,7 +71,7 @@ class TrainConfig:
         for name in ("max_steps", "batch_size", "accumulate", "eval_every", "log_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        for name in ("learning_rate", "muon_learning_rate", "grad_clip"):
+        for name in ("learning_rate", "sgd_learning_rate", "muon_learning_rate", "grad_clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be above 0")
         if self.objective == "masked" and self.model.context_length < 2:
@@ -93,6 +95,11 @@ class TrainConfig:
         """The model for a tokenizer with so many ids; a masked one has two more, for mask and padding."""
         masked = self.objective == "masked"
         return dataclasses.replace(self.model, vocab_size=tokenizer_size + 2 * masked, causal=not masked)
+
+    @property
+    def peak_rate(self) -> float:
+        """The peak learning rate of all weights but Muon's."""
+        return self.sgd_learning_rate if self.optimizer == "sgd" else self.learning_rate
 
     @property
     def warmup(self) -> int:
