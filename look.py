@@ -3,6 +3,7 @@
     python look.py surprise  --model out/tiny --text "Once upon a time there was a cat."
     python look.py attention --model out/tiny --text "the cat sat on the mat, and the cat" --layer 2
     python look.py lens      --model out/tiny --text "Once upon a time"
+    python look.py patch     --model out/tiny --text "... Tom ..." --from-text "... Sam ..."
     python look.py sizes
     python look.py runs out/a out/b
 
@@ -29,6 +30,7 @@ COMMANDS = {
     "embeddings": look_at_weights.show_embeddings,
     "places": look_at_weights.show_places,
     "reasons": look_at_texts.show_reasons,
+    "patch": look_at_texts.show_patch,
     "sizes": look_at_weights.show_sizes,
     "runs": runs.show_runs,
 }
