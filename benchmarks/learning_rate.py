@@ -33,7 +33,7 @@ from gpt.files.tokens_folder import TokensFolder
 from gpt.finetuning.finetune_config import DEFAULTS, FinetuneConfig
 from gpt.running.command_line import parse_flags, run_main
 from gpt.running.device import pick_machine
-from gpt.running.run_folder import config_to_json, read_metrics
+from gpt.running.run_folder import config_to_json, read_metrics, with_defaults
 from gpt.running.train_config import PRESETS, TrainConfig
 from train import train
 
@@ -83,7 +83,7 @@ def run(config: TrainConfig | FinetuneConfig, nothing: float) -> Measures:
     path, settings = Path(f"{config.out}.json"), config_to_json(config)
     if path.is_file():
         measures = json.loads(path.read_text(encoding="utf-8"))
-        if measures["settings"] != settings:
+        if with_defaults(measures["settings"], config) != settings:
             raise UserError(f"{path} is of a run with other settings: choose another --out")
         return measures
     report, stopped_because = None, None

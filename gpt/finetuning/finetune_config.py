@@ -10,6 +10,7 @@ import tyro
 from gpt.errors import UserError
 from gpt.finetuning.method_config import AdaloraConfig, AdapterConfig, LoraConfig, PrefixConfig, Settings
 from gpt.model import GPTConfig
+from gpt.running.events import check_tensorboard
 
 TrainName = Literal["full", "head", "last-n", "bias", "lora", "adalora", "adapter", "prefix"]
 TaskName = Literal["classification", "regression", "answer", "tags"]
@@ -119,6 +120,8 @@ class FinetuneConfig:
     """number of CPU threads; by default one per core"""
     plain: bool = False
     """use only the plain code of gpt/*.py: no fast twins, and float32 unless --precision is given"""
+    tensorboard: bool = False
+    """also write the metrics as an event file into the run folder, which TensorBoard draws (pip install tensorboard)"""
     resume: bool = False
     """continue from the run folder's resume.pt"""
     overwrite: bool = False
@@ -143,6 +146,8 @@ class FinetuneConfig:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 0")
         if not 0 <= self.seed < 2**63:
             raise UserError(f"seed is {self.seed}: it must be a whole number from 0 up")
+        if self.tensorboard:
+            check_tensorboard()
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads is {self.threads}: it must be at least 1")
         if min(self.label_counts, default=2) < 2 or (self.labels is not None and self.labels < 2):

@@ -11,7 +11,13 @@ from gpt.errors import UserError
 from gpt.inside.given import Picture
 from gpt.running.run_folder import read_metrics
 
-SAY_NOTHING = {"out", "resume", "overwrite", "version"}  # settings that tell nothing about a run's result
+SAY_NOTHING = {
+    "out",
+    "resume",
+    "overwrite",
+    "tensorboard",
+    "version",
+}  # settings that tell nothing about a run's result
 
 
 @dataclass(frozen=True)

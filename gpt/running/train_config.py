@@ -8,6 +8,7 @@ from typing import Literal
 
 from gpt.errors import UserError
 from gpt.model import GPTConfig
+from gpt.running.events import check_tensorboard
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class TrainConfig:
     """use only the plain code of gpt/*.py: no fast twins, and float32 unless --precision is given"""
     sharding: bool = False
     """under torchrun: shard weights, gradients and optimizer state over the processes, for models too large for one"""
+    tensorboard: bool = False
+    """also write the metrics as an event file into the run folder, which TensorBoard draws (pip install tensorboard)"""
     resume: bool = False
     """continue from the run folder's resume.pt"""
     overwrite: bool = False
@@ -88,6 +91,8 @@ class TrainConfig:
             raise UserError(f"weight_decay is {self.weight_decay}: it must be at least 0")
         if self.init is not None and self.init.resolve() == self.out.resolve():
             raise UserError(f"--out {self.out} is the folder of the model to begin with: choose another one")
+        if self.tensorboard:
+            check_tensorboard()
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads is {self.threads}: it must be at least 1")
 
