@@ -172,20 +172,16 @@ def plot_rates(results: dict[str, dict[str, dict[float, Measures]]], path: Path)
 
     figure = Figure(figsize=(13.5, 4.2), layout="constrained")
     pretraining, curves, finetuning = figure.subplots(1, 3)
-    for axes, script, measure in (
-        (pretraining, "train", "val_loss"),
-        (finetuning, "finetune", "val_accuracy"),
-    ):
+    for axes, script, measure in ((pretraining, "train", "val_loss"), (finetuning, "finetune", "val_accuracy")):
+        edge = axes.get_xaxis_transform()  # x in rates, y from 0 to 1
         for optimizer, of_optimizer in results[script].items():
             sound = {rate: measures[measure] for rate, measures in of_optimizer.items() if not measures["diverged"]}
             axes.plot(sound.keys(), sound.values(), "o-", color=COLOURS[optimizer], label=NAMES[optimizer])
             lost = [rate for rate in of_optimizer if rate not in sound]
-            edge = axes.get_xaxis_transform()  # x in rates, y from 0 to 1
-            axes.plot(lost, [0.97 if script == "train" else 0.03] * len(lost), "x", ms=9, mew=2,
-                      color=COLOURS[optimizer], transform=edge, clip_on=False)  # fmt: skip
+            height = 0.97 if script == "train" else 0.03
+            axes.plot(lost, [height] * len(lost), "x", ms=9, mew=2, color=COLOURS[optimizer], transform=edge)
         axes.axvline(TUTORIALS, color="#888888", linestyle="--")
-        axes.annotate("the tutorials' 1e-5", (TUTORIALS, 0.5), xycoords=("data", "axes fraction"), rotation=90,
-                      xytext=(3, 0), textcoords="offset points", va="center", color="#555555")  # fmt: skip
+        axes.text(1.2 * TUTORIALS, 0.45, "the tutorials' 1e-5", rotation=90, transform=edge, color="#555555")
         axes.set(xscale="log", xlabel="peak learning rate (× diverged)")
         axes.legend(frameon=False)
     for optimizer, of_optimizer in results["train"].items():

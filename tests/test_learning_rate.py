@@ -29,6 +29,7 @@ def test_sgd_trains_at_its_own_rate_whatever_adamws_is(corpus, config, tmp_path)
     assert losses[0] < losses[1] - 0.02
 
 
+@pytest.mark.filterwarnings("error:constrained_layout")
 def test_a_sweep_finds_the_best_rate_marks_what_diverged_and_does_nothing_twice(corpus, config, tmp_path, monkeypatch):
     sweep = {("train", "sgd"): (1e-5, 1.0), ("train", "adamw"): (0.01, 1e30), ("finetune", "adamw"): (1e-5, 0.02)}
     monkeypatch.setattr(learning_rate, "RATES", sweep)
