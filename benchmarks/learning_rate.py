@@ -18,7 +18,7 @@ import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import tyro
@@ -54,6 +54,8 @@ Measures = dict[str, Any]  # of one run
 
 @dataclass(frozen=True)
 class LearningRateConfig:
+    scripts: tuple[Literal["train", "finetune"], ...] = ("train", "finetune")
+    """what to sweep"""
     steps: int = 100
     """updates of each pretraining"""
     finetuning_steps: int = 100
@@ -72,6 +74,8 @@ class LearningRateConfig:
     """the folder for all runs, results.json and the picture; what is finished in it is not done again"""
 
     def __post_init__(self) -> None:
+        if not self.scripts:
+            raise UserError("--scripts must name train, finetune or both")
         for name in ("steps", "finetuning_steps"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1")
@@ -120,14 +124,15 @@ def sweep(config: LearningRateConfig, training: TrainConfig, finetuning: Finetun
     results: dict[str, dict[str, dict[float, Measures]]] = {}  # script -> optimizer -> rate -> measures
     with contextlib.redirect_stdout(sys.stderr):
         corpus = TokensFolder(config.data or default_stories(training.model.vocab_size))
-        make_default_data("classification", config.reviews)
+        if "finetune" in config.scripts:
+            make_default_data("classification", config.reviews)
         training = replace(training, data=corpus.folder, max_steps=config.steps, eval_every=config.steps)
         finetuning = replace(
             finetuning, model=config.model, data=config.reviews, labels=config.labels,
             min_steps=config.finetuning_steps, epochs=0.1,
         )  # fmt: skip
         for (script, optimizer), rates in RATES.items():
-            for rate in rates:
+            for rate in rates if script in config.scripts else ():
                 print(f"\n=== {script}.py, {NAMES[optimizer]}, rate {rate:g}", flush=True)
                 changes = {"optimizer": optimizer, FLAGS[optimizer]: rate, "seed": config.seed}
                 changes |= {"out": config.out / f"{script}-{optimizer}-{rate:g}"}
@@ -166,15 +171,17 @@ def best_rate(of_optimizer: dict[float, Measures], measure: str) -> float:
 
 
 def plot_rates(results: dict[str, dict[str, dict[float, Measures]]], path: Path) -> None:
-    """Loss against rate in pretraining, the training curves at each optimizer's best rate, and accuracy against rate in
-    fine-tuning. A cross at the edge stands for a run that diverged."""
+    """Of pretraining: loss against rate, and the training curves at each optimizer's best rate. Of fine-tuning:
+    accuracy against rate. A cross at the edge is a run that diverged."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13.5, 4.2), layout="constrained")
-    pretraining, curves, finetuning = figure.subplots(1, 3)
-    for axes, script, measure in ((pretraining, "train", "val_loss"), (finetuning, "finetune", "val_accuracy")):
+    kinds = [*(["train", "curves"] if "train" in results else []), *(["finetune"] if "finetune" in results else [])]
+    figure = Figure(figsize=(4.5 * len(kinds), 4.2), layout="constrained")
+    panels = dict(zip(kinds, figure.subplots(1, len(kinds), squeeze=False)[0], strict=True))
+    for script, of_script in results.items():
+        axes, measure = panels[script], "val_loss" if script == "train" else "val_accuracy"
         edge = axes.get_xaxis_transform()  # x in rates, y from 0 to 1
-        for optimizer, of_optimizer in results[script].items():
+        for optimizer, of_optimizer in of_script.items():
             sound = {rate: measures[measure] for rate, measures in of_optimizer.items() if not measures["diverged"]}
             axes.plot(sound.keys(), sound.values(), "o-", color=COLOURS[optimizer], label=NAMES[optimizer])
             lost = [rate for rate in of_optimizer if rate not in sound]
@@ -183,16 +190,19 @@ def plot_rates(results: dict[str, dict[str, dict[float, Measures]]], path: Path)
         axes.axvline(TUTORIALS, color="#888888", linestyle="--")
         axes.text(1.2 * TUTORIALS, 0.45, "the tutorials' 1e-5", rotation=90, transform=edge, color="#555555")
         axes.set(xscale="log", xlabel="peak learning rate (× diverged)")
-        axes.legend(frameon=False)
-    for optimizer, of_optimizer in results["train"].items():
+    for optimizer, of_optimizer in results.get("train", {}).items():
         rate = best_rate(of_optimizer, "val_loss")
         steps, losses = zip(*of_optimizer[rate]["curve"], strict=True)
-        curves.plot(steps, losses, color=COLOURS[optimizer], linewidth=2, label=f"{NAMES[optimizer]}, {rate:g}")
-    curves.legend(frameon=False)
-    curves.set(xlabel="step", ylabel="training loss, nats a token", title="pretraining at each one's best rate")
-    pretraining.set(ylabel="validation loss, nats a token", title="train.py tiny")
-    finetuning.set(ylabel="validation accuracy", title="finetune.py on toy reviews")
-    for axes in (pretraining, curves, finetuning):
+        label = f"{NAMES[optimizer]}, {rate:g}"
+        panels["curves"].plot(steps, losses, color=COLOURS[optimizer], linewidth=2, label=label)
+    words = {
+        "train": {"ylabel": "validation loss, nats a token", "title": "train.py tiny"},
+        "curves": {"ylabel": "training loss, nats a token", "title": "at each one's best rate", "xlabel": "step"},
+        "finetune": {"ylabel": "validation accuracy", "title": "finetune.py on toy reviews"},
+    }
+    for kind, axes in panels.items():
+        axes.set(**words[kind])
+        axes.legend(frameon=False)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)

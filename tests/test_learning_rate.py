@@ -49,6 +49,8 @@ def test_a_sweep_finds_the_best_rate_marks_what_diverged_and_does_nothing_twice(
     assert (settings.out / "learning_rate.png").stat().st_size > 10_000
     best = learning_rate.best_rate({float(rate): of for rate, of in results["train"]["adamw"].items()}, "val_loss")
     assert best == 0.01
+    pretraining = dataclasses.replace(settings, scripts=("train",))
+    assert learning_rate.sweep(pretraining, training, tuning) == "\n".join(found.split("\n")[:-2])
 
     def refuse(config):
         raise AssertionError("this was finished")
