@@ -75,7 +75,7 @@ def train(config: TrainConfig) -> None:
     token_loss = torch.compile(cross_entropy) if machine.compile else cross_entropy  # saves storing float32 logits
     forward = processes.wrap(compiled)  # the same net, which also exchanges gradients where there are several processes
     optimizers = build_optimizers(
-        model, config.optimizer, config.learning_rate, config.muon_learning_rate, config.weight_decay, twins
+        model, config.optimizer, config.peak_rate, config.muon_learning_rate, config.weight_decay, twins
     )
     scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.dtype == torch.float16)
 

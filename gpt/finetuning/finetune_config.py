@@ -10,6 +10,7 @@ import tyro
 from gpt.errors import UserError
 from gpt.finetuning.method_config import AdaloraConfig, AdapterConfig, LoraConfig, PrefixConfig, Settings
 from gpt.model import GPTConfig
+from gpt.running.events import check_tensorboard
 
 TrainName = Literal["full", "head", "last-n", "bias", "lora", "adalora", "adapter", "prefix"]
 TaskName = Literal["classification", "regression", "answer", "tags"]
@@ -72,14 +73,17 @@ class FinetuneConfig:
     """texts per update"""
     accumulate: int = 1
     """parts into which a batch is split for gradient accumulation; more parts need less memory"""
-    optimizer: Literal["auto", "adamw", "muon"] = "auto"
+    optimizer: Literal["auto", "adamw", "muon", "sgd"] = "auto"
     """adamw: a lower rate for each block than for the one above, which keeps what was pretrained. muon: as in train.py,
-    quicker where much is new. auto: muon for --task answer with --train full or last-n, else adamw"""
+    quicker where much is new. sgd: one rate for all. auto: muon for --task answer with --train full or last-n, else
+    adamw"""
     learning_rate: float = 2e-3
     """peak learning rate of the last block (with muon: of all that is no matrix of a block); use a tenth of the default
     for the 124M parameters of GPT-2"""
     muon_learning_rate: float = 0.006
     """with muon: peak learning rate of the blocks' matrices; with pretraining's 0.03 much of what is known is lost"""
+    sgd_learning_rate: float = 0.1
+    """with sgd: peak learning rate of all weights"""
     layer_decay: float = 0.9
     """learning rate of each block, as a fraction of the rate of the block above it"""
     head_learning_rate: float = 5e-3
@@ -116,6 +120,8 @@ class FinetuneConfig:
     """number of CPU threads; by default one per core"""
     plain: bool = False
     """use only the plain code of gpt/*.py: no fast twins, and float32 unless --precision is given"""
+    tensorboard: bool = False
+    """also write the metrics as an event file into the run folder, which TensorBoard draws (pip install tensorboard)"""
     resume: bool = False
     """continue from the run folder's resume.pt"""
     overwrite: bool = False
@@ -128,7 +134,8 @@ class FinetuneConfig:
         for name in ("last_n", "min_steps", "batch_size", "accumulate", "evaluations", "patience"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        for name in ("epochs", "learning_rate", "muon_learning_rate", "head_learning_rate", "layer_decay", "grad_clip"):
+        rates = ("learning_rate", "muon_learning_rate", "sgd_learning_rate", "head_learning_rate")
+        for name in ("epochs", *rates, "layer_decay", "grad_clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be above 0")
         for name in ("warmup", "dropout", "word_dropout", "label_smoothing"):
@@ -139,6 +146,8 @@ class FinetuneConfig:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 0")
         if not 0 <= self.seed < 2**63:
             raise UserError(f"seed is {self.seed}: it must be a whole number from 0 up")
+        if self.tensorboard:
+            check_tensorboard()
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads is {self.threads}: it must be at least 1")
         if min(self.label_counts, default=2) < 2 or (self.labels is not None and self.labels < 2):

@@ -46,6 +46,8 @@ def build_finetuning_optimizers(net: Net, config: FinetuneConfig, twins: Mapping
         return build_optimizers(
             net, "muon", config.learning_rate, config.muon_learning_rate, config.weight_decay, twins
         )
+    if config.optimizer == "sgd":
+        return build_optimizers(net, "sgd", config.sgd_learning_rate, 0.0, config.weight_decay, twins)
     return build_layerwise_optimizers(net, config, twins)
 
 

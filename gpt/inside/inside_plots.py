@@ -1,5 +1,6 @@
 """Plots of the inside of a model. Each function draws results of interpret.py and writes one PNG."""
 
+from itertools import product
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -149,6 +150,36 @@ def plot_head_scores(scores: dict[str, Tensor], title: str, path: Path) -> None:
         axes.set_title(name, fontsize=10, color=INK)
         axes.tick_params(length=0)
     figure.suptitle(title, fontsize=12, color=INK)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def plot_patches(maps: list[tuple[str, Tensor, list[str], list[str]]], title: str, path: Path) -> None:
+    """Draw heat maps one below the other, from -1 (blue) to 1 (red). Each: its name, values (R, N), the names of the R
+    rows, the names of the N columns."""
+    heights = [0.3 * len(rows) + 1.1 for _, _, rows, _ in maps]
+    width = max(7.5, 2 + 0.24 * max(len(columns) for *_, columns in maps))
+    figure, panels = plt.subplots(
+        len(maps),
+        figsize=(width, sum(heights) + 0.5),
+        dpi=DPI,
+        squeeze=False,
+        layout="constrained",
+        height_ratios=heights,
+    )
+    for axes, (name, values, rows, columns) in zip(panels[:, 0], maps, strict=True):
+        image = axes.imshow(values.numpy(), cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", origin="lower")
+        few = len(columns) <= 16  # so that there is room for numbers
+        for r, n in product(range(len(rows)), range(len(columns))) if few else ():
+            value = round(float(values[r, n]), 2) + 0.0  # and not -0
+            colour = ink_on(image.cmap(image.norm(value)))
+            axes.text(n, r, f"{value:.2f}", ha="center", va="center", fontsize=9, color=colour)
+        axes.set_xticks(range(len(columns)), columns, fontsize=9, rotation=0 if few else 90)
+        axes.set_yticks(range(len(rows)), rows, fontsize=9)
+        axes.tick_params(length=0)
+        axes.set_title(name, fontsize=10, color=INK, loc="left")
+    figure.suptitle(plain(title), fontsize=12, color=INK)
+    figure.colorbar(image, ax=panels[:, 0], label="share of the way", pad=0.01, aspect=25)
     figure.savefig(path)
     plt.close(figure)
 

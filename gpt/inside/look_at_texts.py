@@ -172,3 +172,45 @@ def show_reasons(model: Folder, text: Text, out: Picture = Path("reasons.png")) 
     title = f"Why {names[best]}" + "".join(f", and not {names[other]}" for other in others)
     plot_coloured_text(shown, values, (-largest, largest), "RdBu_r", "against (blue) and for (red) it", title, out)
     print(f"picture: {out}")
+
+
+def show_patch(
+    model: Folder,
+    text: Text,
+    from_text: Text,
+    layer: Annotated[int | None, arg(help="patch the heads of this layer, at one token at a time")] = None,
+    out: Picture = Path("patch.png"),
+) -> None:
+    """Put parts of the run on --from-text into the run on --text: which of them change the answer (activation
+    patching)? Both texts need the same number of tokens."""
+    from gpt.inside.inside_plots import label, plot_patches
+    from gpt.inside.patching import Patching
+
+    gpt, tokenizer = load_for_look(model, must_be_causal=True)
+    most = min(64, gpt.config.context_length)
+    (tokens, shown), (other, shown_other) = read_text(text, tokenizer, most), read_text(from_text, tokenizer, most)
+    patching = Patching(gpt, tokens, other)
+    ours, theirs = (repr(show_token(tokenizer, token)) for token in patching.answers)
+    before, after = patching.leads
+    print(f"logit of {theirs} minus logit of {ours}: {before:+.2f} after --text, {after:+.2f} after --from-text")
+    at_tokens = [label(a if a == b else f"{a}/{b}") for a, b in zip(shown, shown_other, strict=True)]
+    heads = [f"head {n + 1}" for n in range(gpt.config.n_head)]
+    layers = [f"layer {n + 1}" for n in range(gpt.config.n_layer)]
+    if layer is not None:
+        maps = [(f"one head of layer {layer}, at one token", patching.heads_at_tokens(layer), heads, at_tokens)]
+    else:
+        maps = [
+            ("one head, at all tokens", patching.heads(), layers, heads),
+            ("the residual stream at one token", patching.stream(), ["embedding", *layers], at_tokens),
+        ]
+    flips_from = -before / (after - before)  # where both answers are equally likely
+    for name, moved, rows, columns in maps:
+        print(f"{name}: how much of the way to {theirs} the largest patches move it")
+        for place in moved.flatten().abs().topk(min(6, moved.numel())).indices.tolist():
+            row, column = divmod(place, len(columns))
+            value, at = float(moved[row, column]), f"token {column} " if columns is at_tokens else ""
+            flips = "flips" if value > flips_from else ""
+            print(f"{round(value, 2) + 0.0:8.2f} {flips:5}  {rows[row]}, {at}{columns[column]}")
+    title = f"Patched: how much of the way from {ours} (0) to {theirs} (1)"
+    plot_patches(maps, title, out)
+    print(f"picture: {out}")

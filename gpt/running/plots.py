@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("agg")  # draw to files, also where there is no screen
 import matplotlib.pyplot as plt
 from matplotlib import font_manager
+from matplotlib.axes import Axes
 
 # Chinese labels need a font that has them: the first of these that the system knows, behind matplotlib's own.
 CHINESE = ("Noto Sans CJK SC", "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "WenQuanYi Micro Hei")
@@ -74,10 +76,7 @@ def plot_loss(rows: list[dict], bits_per_nat: float | None, floor: float | None,
             fontsize=9,
         )
     lows = [loss for _, loss in training + validation] + ([lowest] if lowest is not None else [])
-    highs = [loss for _, loss in training + validation]
-    if highs:  # the first steps fall from ln(vocabulary): without a limit they would squeeze all the rest
-        span = max(sorted(highs)[int(0.97 * (len(highs) - 1))] - min(lows), 1e-6)
-        axes.set_ylim(min(lows) - 0.12 * span, min(lows) + 1.15 * span)
+    limit_losses(axes, [loss for _, loss in training + validation], min(lows, default=0))
     if bits_per_nat:
         right = axes.secondary_yaxis("right", functions=scaled_by(bits_per_nat))
         right.set_ylabel("bits per byte", color=INK)
@@ -90,6 +89,45 @@ def plot_loss(rows: list[dict], bits_per_nat: float | None, floor: float | None,
         above.set_xlabel("seconds of training", color=INK, fontsize=9)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="upper right")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def limit_losses(axes: Axes, losses: list[float], lowest: float) -> None:
+    """Leave out the first steps, which fall from ln(vocabulary): they would squeeze all the rest."""
+    if losses:
+        span = max(sorted(losses)[int(0.97 * (len(losses) - 1))] - lowest, 1e-6)
+        axes.set_ylim(lowest - 0.12 * span, lowest + 1.15 * span)
+
+
+def plot_runs(runs: dict[str, list[dict]], x: str, path: Path) -> None:
+    """The curves of several runs, name -> rows of metrics.jsonl, over one another: training losses thin, validation
+    losses thick, and below them the validation scores of fine-tunings. x: "step" or "seconds"."""
+    rows = [row for of_run in runs.values() for row in of_run]
+    scores = {name for row in rows for name in row if name.startswith("val_")} - {"val_loss"}
+    size = (8, 4.5 + 2.2 * len(scores) + 0.1 * len(runs))
+    figure, panels = plt.subplots(
+        1 + len(scores), figsize=size, dpi=150, sharex=True, squeeze=False, layout="constrained"
+    )
+    panel_of = dict(zip(["loss", *sorted(scores)], panels[:, 0], strict=True))
+    colours = plt.get_cmap("tab10" if len(runs) <= 10 else "turbo")(np.linspace(0, 1, max(10, len(runs))))
+    thin, thick = {"linewidth": 0.8, "alpha": 0.6}, {"linewidth": 2, "marker": "o", "ms": 4}
+    for (name, of_run), colour in zip(runs.items(), colours, strict=False):
+        for measure in ("train_loss", "val_loss", *scores):
+            points = [(row[x], row[measure]) for row in of_run if x in row and measure in row]
+            axes = panel_of.get(measure, panel_of["loss"])
+            axes.plot(*np.reshape(points, (-1, 2)).T, color=colour, **(thin if measure == "train_loss" else thick))
+        panel_of["loss"].plot([], [], color=colour, linewidth=2, label=plain(name))
+    losses = [row[name] for row in rows for name in ("train_loss", "val_loss") if name in row]
+    limit_losses(panel_of["loss"], losses, min(losses, default=0))
+    panel_of["loss"].set(ylabel="loss, nats", title="validation (thick) and training (thin)")
+    figure.legend(frameon=False, loc="outside lower center", ncols=2, fontsize=9)
+    for name in scores:
+        panel_of[name].set_ylabel(f"validation {name.removeprefix('val_')}")
+    for axes in panels[:, 0]:
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[-1, 0].set_xlabel("step" if x == "step" else "seconds of training")
     figure.savefig(path)
     plt.close(figure)
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from gpt.optim import check_loss
 from gpt.running import run_folder
+from gpt.running.events import EventFile
 from gpt.running.processes import Processes
 
 
@@ -73,6 +74,7 @@ class Run:
             if processes.is_first:
                 run_folder.begin(config)
             self.save()  # from now on, whatever happens, --resume goes on
+        self.events = EventFile(config.out) if config.tensorboard and processes.is_first else None
 
     def steps(self, name: str) -> Iterator[int]:
         """The steps that are left to do, with a bar of that name."""
@@ -118,9 +120,11 @@ class Run:
         return mean
 
     def record(self, **row: Any) -> None:
-        """Add a row to metrics.jsonl."""
+        """Add a row to metrics.jsonl, and with --tensorboard to the event file."""
         if self.processes.is_first:
             run_folder.append_metrics(self.config.out, step=self.done, **row)
+        if self.events:
+            self.events.add({"step": self.done, **row})
 
     def evaluates_after(self, step: int) -> bool:
         """Whether an evaluation is due; the bar says so while it runs."""

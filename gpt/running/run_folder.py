@@ -30,9 +30,10 @@ RUN_FILES = ("resume.pt", "metrics.jsonl", "train_config.json", "loss.png")
 FINETUNE_FILES = ("adapter_model.safetensors", "adapter_config.json", "adapter.json", "report.json")
 FINETUNE_FILES += ("adapter.safetensors",)  # of earlier versions
 FINETUNE_FILES += ("curve.png", "confusion.png", "labels.png", "scores.png")
+EVENT_FILES = "events.out.tfevents.*"  # what --tensorboard writes
 # Settings that may differ when a run is resumed: they change where and how it is computed, not the result.
 MAY_DIFFER = {"out", "data", "device", "precision", "compile", "threads", "log_every", "resume", "overwrite"}
-MAY_DIFFER |= {"accumulate", "sharding"}
+MAY_DIFFER |= {"accumulate", "sharding", "tensorboard"}
 MAY_DIFFER |= {"compare", "label_counts"}  # finetune.py: further runs after this one
 
 
@@ -72,8 +73,8 @@ def begin(config: Any) -> None:
     """Make `config.out` ready for a new run. Raises UserError rather than write over an older one."""
     present = check_new(config)
     with explain_failure(config.out):
-        for name in present:
-            (config.out / name).unlink()
+        for path in (*(config.out / name for name in present), *config.out.glob(EVENT_FILES)):
+            path.unlink()
         config.out.mkdir(parents=True, exist_ok=True)
     remove_left_overs(config.out)
     about = {"version": project_version(), **config_to_json(config)}

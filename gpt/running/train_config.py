@@ -8,6 +8,7 @@ from typing import Literal
 
 from gpt.errors import UserError
 from gpt.model import GPTConfig
+from gpt.running.events import check_tensorboard
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class TrainConfig:
     optimizer: Literal["muon", "adamw", "sgd"] = "muon"
     """muon for the blocks' matrices and adamw for the rest, or one of the others for everything"""
     learning_rate: float = 6e-3
-    """peak learning rate of AdamW, or of SGD, which needs a much larger one"""
+    """peak learning rate of AdamW"""
+    sgd_learning_rate: float = 1.0
+    """peak learning rate of SGD, which needs a much larger one"""
     muon_learning_rate: float = 0.03
     """peak learning rate of Muon"""
     warmup_steps: int = 20
@@ -60,6 +63,8 @@ class TrainConfig:
     """use only the plain code of gpt/*.py: no fast twins, and float32 unless --precision is given"""
     sharding: bool = False
     """under torchrun: shard weights, gradients and optimizer state over the processes, for models too large for one"""
+    tensorboard: bool = False
+    """also write the metrics as an event file into the run folder, which TensorBoard draws (pip install tensorboard)"""
     resume: bool = False
     """continue from the run folder's resume.pt"""
     overwrite: bool = False
@@ -69,7 +74,7 @@ class TrainConfig:
         for name in ("max_steps", "batch_size", "accumulate", "eval_every", "log_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        for name in ("learning_rate", "muon_learning_rate", "grad_clip"):
+        for name in ("learning_rate", "sgd_learning_rate", "muon_learning_rate", "grad_clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be above 0")
         if self.objective == "masked" and self.model.context_length < 2:
@@ -86,6 +91,8 @@ class TrainConfig:
             raise UserError(f"weight_decay is {self.weight_decay}: it must be at least 0")
         if self.init is not None and self.init.resolve() == self.out.resolve():
             raise UserError(f"--out {self.out} is the folder of the model to begin with: choose another one")
+        if self.tensorboard:
+            check_tensorboard()
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads is {self.threads}: it must be at least 1")
 
@@ -93,6 +100,11 @@ class TrainConfig:
         """The model for a tokenizer with so many ids; a masked one has two more, for mask and padding."""
         masked = self.objective == "masked"
         return dataclasses.replace(self.model, vocab_size=tokenizer_size + 2 * masked, causal=not masked)
+
+    @property
+    def peak_rate(self) -> float:
+        """The peak learning rate of all weights but Muon's."""
+        return self.sgd_learning_rate if self.optimizer == "sgd" else self.learning_rate
 
     @property
     def warmup(self) -> int:
