@@ -1,8 +1,9 @@
-"""The page in a browser: a Chromium of the system, as playwright's own need not be there."""
+"""The page in a browser: a Chromium of the system or, without one, playwright's own (playwright install chromium)."""
 
 import re
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +18,6 @@ from tests.serving.conftest import serving, until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="it needs playwright of requirements-dev.txt")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="it needs Chromium (apt install chromium)")
 STORY = next(stories(5, "en")).text
 NASTY = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script><|endoftext|>"
 
@@ -45,6 +45,8 @@ def site(folders, tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     with playwright.sync_playwright() as play:
+        if not (CHROMIUM or Path(play.chromium.executable_path).exists()):
+            pytest.skip("it needs Chromium: apt install chromium, or playwright install chromium")
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -193,6 +195,13 @@ def test_the_language_changes_everywhere_and_the_text_stays(page):
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
     assert "概率" in page.inner_text("#place") and page.inner_text("#text .token >> nth=4") == text
     assert page.evaluate("Object.keys(WORDS.en).sort().join() === Object.keys(WORDS.zh).sort().join()")
+
+
+def test_the_judge_gives_its_reasons_in_the_language_of_the_page(page):
+    write(page, STORY.replace(". ", ". Mia was happy. ", 1), tokens=1)
+    assert "Mia" in page.inner_text("#verdict > p >> nth=0") and "米娅" not in page.inner_text("#verdict")
+    page.click("#language")
+    assert re.search("可是.*米娅.*。", page.inner_text("#verdict > p >> nth=0"))
 
 
 def test_the_keyboard_moves_among_tokens_and_takes_one(page):
