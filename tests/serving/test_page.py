@@ -100,6 +100,29 @@ def test_a_prompt_is_continued_token_by_token(page, site):
     assert "bits" in page.locator("#text .token").nth(3).get_attribute("aria-label")
 
 
+def test_an_empty_page_says_how_to_begin_and_has_no_empty_boxes(page):
+    assert "Once upon a time" in page.get_attribute("#prompt", "placeholder")
+    assert "Write something first" in page.inner_text("#place")
+    assert not page.is_visible("#heads-title") and not page.is_visible("#lens-title") and not page.is_visible("#hint")
+    assert page.get_attribute("#text", "role") == "group"  # a list box must have options
+    write(page, "Once upon a time")
+    assert page.is_visible("#heads-title") and page.is_visible("#lens-title") and page.is_visible("#hint")
+    assert page.get_attribute("#text", "role") == "listbox"
+
+
+def test_the_token_that_stands_at_a_place_is_in_sight_among_the_others_however_unlikely(page):
+    write(page, "Once upon a time zqx")
+    for place in range(1, page.locator("#text .token").count() - 1):
+        page.locator("#text .token").nth(place).click()
+        wait(page, f"shown.places.has({place}) && document.querySelector('#choices .here')")
+        row, all_rows = page.locator("#choices .here").bounding_box(), page.locator("#choices").bounding_box()
+        assert all_rows["y"] <= row["y"] + 1 and row["y"] + row["height"] <= all_rows["y"] + all_rows["height"] + 1
+        here = page.inner_text("#choices .here .name")
+        assert page.inner_text("#place").startswith(f"‹{here}›")
+        ranks = page.evaluate("[rankOf(shown.places.get(selected)), shown.places.get(selected).logprobs.length]")
+        assert 1 <= ranks[0] <= ranks[1]
+
+
 def test_a_token_shows_what_else_could_have_stood_there_and_another_one_goes_on(page):
     write(page, "Once upon a time")
     page.locator("#text .token").nth(5).click()
