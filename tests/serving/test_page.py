@@ -160,7 +160,8 @@ def test_the_sliders_change_the_bars_at_once_to_what_sampling_py_draws_from(page
         widths = page.locator("#choices .bar i:first-child").evaluate_all(
             "all => all.map(i => parseFloat(i.style.width))"
         )
-        drawn = torch.tensor(shown[: len(widths)])
+        widths = widths[:50]  # after these, there may be the token that stands there
+        drawn = torch.tensor(shown[:50])
         assert torch.allclose(torch.tensor(widths) * drawn[0], drawn * widths[0], atol=1e-2)
         assert page.inner_text("#kept").startswith(f"{int((expected > 0).sum())} of")
     assert requests == []
