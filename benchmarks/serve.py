@@ -5,8 +5,12 @@
 
 serve.py runs in a process of its own, and the clients, threads here, ask it by HTTP for streams of 64 tokens, again as
 soon as they have one. The model is a copy of the one in --model, by default that of `train.py tiny`, which never ends a
-text by itself. With --peer, `transformers serve` gets the same folder and the same requests, in turns with this
-project; it needs `pip install "transformers[serving]"`.
+text by itself. With --peer, `transformers serve` and llama.cpp's server get the same weights and the same requests, in
+turns with this project: one server works, the others wait. They need
+
+    python -m pip install -r requirements-dev.txt "transformers[serving]"
+
+serving_peers.py says how each of them is given its best.
 """
 
 import contextlib
@@ -29,10 +33,13 @@ import torch
 import tyro
 
 from benchmarks.roofline import table
+from benchmarks.serving_peers import SLOTS, write_for_transformers
 from gpt.errors import UserError
 from gpt.files.checkpoint import load_model, save_model
 from gpt.files.tokenizer_files import load_tokenizer
+from gpt.model import GPT
 from gpt.running.command_line import parse_flags, run_main
+from gpt.tokenizer import Tokenizer
 
 PROMPT = "Once upon a time there was a cat."
 PATIENCE = 120.0  # seconds for a server to start, and for an answer
@@ -49,7 +56,7 @@ class ServeBenchmark:
     rounds: int = 4
     """answers that each client gets, after one that does not count"""
     peer: bool = False
-    """also measure `transformers serve`"""
+    """also measure `transformers serve` and llama.cpp's server"""
 
 
 class Measured(NamedTuple):
@@ -58,14 +65,33 @@ class Measured(NamedTuple):
     whole: float  # and to the last
 
 
-def write_endless(folder: Path, out: Path) -> str:
-    """Copy a model so that the end-of-text token is never likely; what it is, in words."""
+def endless(folder: Path) -> tuple[GPT, Tokenizer]:
+    """A model to which the end-of-text token is never likely, and its tokenizer."""
     model, tokenizer = load_model(folder), load_tokenizer(folder)
     with torch.no_grad():
         end = model.transformer.wte.weight[tokenizer.end_of_text]
         model.transformer.ln_f.bias.sub_(30 * end / end.square().sum())
-    save_model(model, tokenizer, out)
-    return f"{model.config.n_layer} layers, {model.config.n_embd} wide, {model.config.vocab_size:,} tokens"
+    return model, tokenizer
+
+
+def write_for_all(model: GPT, tokenizer: Tokenizer, folder: Path, peer: bool) -> dict[str, tuple[str, list[str]]]:
+    """Write the model for each server; name of the server -> (name of the model there, command that starts it)."""
+    python = [sys.executable, "-m"]
+    save_model(model, tokenizer, folder / "model")
+    ours = ("model", [sys.executable, "serve.py", "--model", f"{folder}/model", "--device", "cpu"])
+    if not peer:
+        return {"this project": ours}
+    from gpt.export.gguf import write_gguf
+
+    write_for_transformers(model, tokenizer, folder / "peer")
+    write_gguf(model, tokenizer, folder / "model.gguf")
+    serve = [*python, "transformers.cli.transformers", "serve", f"{folder}/peer", "--device", "cpu"]
+    batching = ["--continuous-batching", "--cb-num-blocks", str(2 * SLOTS)]  # of 256 tokens; else 9 GB are taken
+    return {
+        "this project": ours,
+        "transformers serve": (f"{folder}/peer", [*serve, *batching]),
+        "llama.cpp": ("model", [*python, "benchmarks.serving_peers", f"{folder}/model.gguf"]),
+    }
 
 
 @contextlib.contextmanager
@@ -154,19 +180,15 @@ def main() -> None:
     if not config.clients or min(*config.clients, config.tokens, config.rounds) < 1:
         raise UserError("--clients, --tokens and --rounds must be at least 1")
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as servers:
-        title = write_endless(config.model, Path(folder) / "model")
-        names = {
-            "this project": ("model", [sys.executable, "serve.py", "--model", f"{folder}/model", "--device", "cpu"])
-        }
-        if config.peer:
-            start = [sys.executable, "-m", "transformers.cli.transformers", "serve", f"{folder}/model"]
-            names["transformers serve"] = (f"{folder}/model", [*start, "--device", "cpu"])
+        model, tokenizer = endless(config.model)
+        names = write_for_all(model, tokenizer, Path(folder), config.peer)
         ports = {name: servers.enter_context(started(command)) for name, (_, command) in names.items()}
         rows = []
         for clients in config.clients:
-            for name, (model, _) in names.items():
-                rows.append([name, str(clients), *crowd(ports[name], model, clients, config)])
-    print(f"{title}; {config.tokens} tokens an answer, {config.rounds} answers a client; torch {torch.__version__}\n")
+            for name, (model_name, _) in names.items():
+                rows.append([name, str(clients), *crowd(ports[name], model_name, clients, config)])
+    shape = f"{model.config.n_layer} layers, {model.config.n_embd} wide, {model.config.vocab_size:,} tokens"
+    print(f"{shape}; {config.tokens} tokens an answer, {config.rounds} answers a client; torch {torch.__version__}\n")
     head = ["", "clients", "tokens/s in all", "first token, ms", "95 %", "whole answer, ms (95 %)"]
     print(table(head, rows))
 

@@ -6,7 +6,7 @@
 The modules: `people`, `things` and `places` hold the words. `state` is the world; `events`, `dealings` and `endings`
 are what can happen in it. `plots` gives the order of events. `english` and `chinese` hold the sentence forms;
 `telling` writes and reads sentences. `story` makes a story, `recorder` counts its choices, `judge` goes backwards, and
-`by_sentence` gives its verdict for each sentence.
+`by_sentence` gives its verdict for each sentence, `reasons` its reasons in Chinese.
 `reviews` makes labelled texts. `tasks` makes questions, translations, dialogues and more, with exact answers.
 
 The bound. The choices determine the text, and the text determines the choices (the judge recovers them). So -log2

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from data.world.judge import judge, read
+from data.world.reasons import reason_in_chinese
 from data.world.story import LANGUAGES
 
 SENTENCE = re.compile(r'\s*.*?(?:[.!?。！？]["”]?(?=\s|$|[^\s"”])|$)', re.DOTALL)
@@ -21,7 +22,7 @@ def judge_by_sentence(text: str) -> dict[str, Any]:
 
     sentences: [text, whether it is right] for each; the first mistake is False, and what comes after it is None, as
     nobody can say what is true after a contradiction. bits: -log2 of the probability of the story, the end included;
-    None if the world never tells it.
+    None if the world never tells it. reason_zh: the reason in Chinese.
     """
     language = language_of(text)
     readings, unreadable = read(LANGUAGES[language], text)
@@ -39,5 +40,6 @@ def judge_by_sentence(text: str) -> dict[str, Any]:
         "grammatical": verdict.grammatical,
         "consistent": verdict.consistent,
         "reason": verdict.reason,
+        "reason_zh": reason_in_chinese(verdict.reason),
         "bits": verdict.bits if math.isfinite(verdict.bits) else None,
     }

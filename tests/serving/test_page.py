@@ -1,8 +1,9 @@
-"""The page in a browser: a Chromium of the system, as playwright's own need not be there."""
+"""The page in a browser: a Chromium of the system or, without one, playwright's own (playwright install chromium)."""
 
 import re
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +18,6 @@ from tests.serving.conftest import serving, until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="it needs playwright of requirements/dev.txt")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="it needs Chromium (apt install chromium)")
 STORY = next(stories(5, "en")).text
 NASTY = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script><|endoftext|>"
 
@@ -45,6 +45,8 @@ def site(folders, tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     with playwright.sync_playwright() as play:
+        if not (CHROMIUM or Path(play.chromium.executable_path).exists()):
+            pytest.skip("it needs Chromium: apt install chromium, or playwright install chromium")
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -98,6 +100,29 @@ def test_a_prompt_is_continued_token_by_token(page, site):
     assert "bits" in page.locator("#text .token").nth(3).get_attribute("aria-label")
 
 
+def test_an_empty_page_says_how_to_begin_and_has_no_empty_boxes(page):
+    assert "Once upon a time" in page.get_attribute("#prompt", "placeholder")
+    assert "Write something first" in page.inner_text("#place")
+    assert not page.is_visible("#heads-title") and not page.is_visible("#lens-title") and not page.is_visible("#hint")
+    assert page.get_attribute("#text", "role") == "group"  # a list box must have options
+    write(page, "Once upon a time")
+    assert page.is_visible("#heads-title") and page.is_visible("#lens-title") and page.is_visible("#hint")
+    assert page.get_attribute("#text", "role") == "listbox"
+
+
+def test_the_token_that_stands_at_a_place_is_in_sight_among_the_others_however_unlikely(page):
+    write(page, "Once upon a time zqx")
+    for place in range(1, page.locator("#text .token").count() - 1):
+        page.locator("#text .token").nth(place).click()
+        wait(page, f"shown.places.has({place}) && document.querySelector('#choices .here')")
+        row, all_rows = page.locator("#choices .here").bounding_box(), page.locator("#choices").bounding_box()
+        assert all_rows["y"] <= row["y"] + 1 and row["y"] + row["height"] <= all_rows["y"] + all_rows["height"] + 1
+        here = page.inner_text("#choices .here .name")
+        assert page.inner_text("#place").startswith(f"‹{here}›")
+        ranks = page.evaluate("[rankOf(shown.places.get(selected)), shown.places.get(selected).logprobs.length]")
+        assert 1 <= ranks[0] <= ranks[1]
+
+
 def test_a_token_shows_what_else_could_have_stood_there_and_another_one_goes_on(page):
     write(page, "Once upon a time")
     page.locator("#text .token").nth(5).click()
@@ -135,7 +160,8 @@ def test_the_sliders_change_the_bars_at_once_to_what_sampling_py_draws_from(page
         widths = page.locator("#choices .bar i:first-child").evaluate_all(
             "all => all.map(i => parseFloat(i.style.width))"
         )
-        drawn = torch.tensor(shown[: len(widths)])
+        widths = widths[:50]  # after these, there may be the token that stands there
+        drawn = torch.tensor(shown[:50])
         assert torch.allclose(torch.tensor(widths) * drawn[0], drawn * widths[0], atol=1e-2)
         assert page.inner_text("#kept").startswith(f"{int((expected > 0).sum())} of")
     assert requests == []
@@ -193,6 +219,13 @@ def test_the_language_changes_everywhere_and_the_text_stays(page):
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
     assert "概率" in page.inner_text("#place") and page.inner_text("#text .token >> nth=4") == text
     assert page.evaluate("Object.keys(WORDS.en).sort().join() === Object.keys(WORDS.zh).sort().join()")
+
+
+def test_the_judge_gives_its_reasons_in_the_language_of_the_page(page):
+    write(page, STORY.replace(". ", ". Mia was happy. ", 1), tokens=1)
+    assert "Mia" in page.inner_text("#verdict > p >> nth=0") and "米娅" not in page.inner_text("#verdict")
+    page.click("#language")
+    assert re.search("可是.*米娅.*。", page.inner_text("#verdict > p >> nth=0"))
 
 
 def test_the_keyboard_moves_among_tokens_and_takes_one(page):
