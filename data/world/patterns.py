@@ -31,6 +31,7 @@ from tqdm import tqdm
 from data.world import people, places
 from data.world.recorder import Draw
 from data.world.things import COLOURS
+from gpt.files.atomic import atomic_write
 
 LINES = 12  # of a document; each is three tokens: a word, its value, the line break
 PAIRS = (2, 3, 4)  # how many different ones a document has
@@ -115,9 +116,8 @@ def write_patterns(out: Path, megabytes: float, seed: int = 1, sort: str | None 
     bytes of text). -> {"documents": how many, "bytes": of their texts, "bits": -log2 of their probability}."""
     total = {"documents": 0, "bytes": 0, "bits": 0.0}
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
     bar = tqdm(total=int(megabytes * 1e6), unit="B", unit_scale=True, leave=False)
-    with bar, partial.open("w", encoding="utf-8", newline="\n") as file:
+    with atomic_write(out) as temporary, bar, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for pattern in patterns(seed, sort=sort):
             file.write(json.dumps({"text": pattern.text, "bits": round(pattern.bits, 4)}) + "\n")
             size = len(pattern.text)  # ASCII: as many bytes as characters
@@ -126,5 +126,4 @@ def write_patterns(out: Path, megabytes: float, seed: int = 1, sort: str | None 
             bar.update(size)
             if total["bytes"] >= megabytes * 1e6:
                 break
-    partial.replace(out)
     return total
