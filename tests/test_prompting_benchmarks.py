@@ -125,6 +125,7 @@ def run(monkeypatch, capsys, module, *arguments):
     return capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("pictures")
 def test_the_benchmarks_print_their_tables(folders, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(prompting, "SHOTS", (0, 2))
     monkeypatch.setattr(best_of_n, "SIZES", (1, 2))
