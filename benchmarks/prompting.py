@@ -1,9 +1,9 @@
 """What examples in the prompt are worth, without any fine-tuning: accuracy after 0, 1, 2, 4 and 8 of them.
 
-    python -m data.world patterns --kind pairs --out data/pairs.jsonl
+    python -m data.world patterns --out data/pairs.jsonl
     python -m data.prepare data/pairs.jsonl --out data/pairs --vocab-size 2048
     python train.py tiny --data data/pairs --out out/pairs --model.context-length 40 --model.n-layer 2 \\
-        --batch-size 64 --max-steps 1000 --eval-every 250
+        --batch-size 64 --max-steps 1500 --eval-every 250
     python -m benchmarks.prompting --model out/tiny --patterns out/pairs
 
 The model of stories says "good" or "bad" after easy reviews that are not neutral: chance is right in half of them. A

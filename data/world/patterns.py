@@ -15,7 +15,8 @@ example, a document is a task, and the task is learned from its examples without
 learning (Brown et al. 2020).
 
 The documents are short, because that makes the heads quick to appear: attention is spread evenly at first, and what it
-finds by chance in 36 places teaches more than what it finds in 160. A shortcut appears before them. As no line comes
+finds by chance in 36 places teaches more than what it finds in 160. docs/induction.md has a training in which they do
+appear: with pairs alone, and 64 documents in an update. A shortcut appears before them. As no line comes
 twice running, two words alternate, and the value is that of two lines back; with three words it is either that or the
 only other one. Pairs of four words, the earlier one three lines back or more, are the test of an induction head.
 """
