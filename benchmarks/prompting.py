@@ -208,7 +208,7 @@ def plot_pairs(curves: dict[str, list[float]], path: Path) -> None:
         panel.plot(SHOTS, [100 * share for share in shares], f"{mark}-", label=name)
     panel.axhline(100 / len(VALUES), color="0.5", linestyle=":", label="chance")
     panel.set(xlabel="examples: lines before with the same word", ylabel="right about its value (%)", ylim=(0, 104))
-    panel.set_xticks(SHOTS)
+    panel.set_xticks([k for i, k in enumerate(SHOTS) if any(math.isfinite(shares[i]) for shares in curves.values())])
     panel.legend(loc="center right", frameon=False)
     figure.savefig(path, dpi=150)
     plt.close(figure)
