@@ -23,8 +23,9 @@ demo: .venv/running
 again = $$(if [ -f $(1)/resume.pt ] && [ $(2)/model.safetensors -nt $(1)/resume.pt ]; then echo --overwrite; else echo $(call how,$(1)); fi)
 how = $$(if [ -f $(1)/resume.pt ]; then echo --resume; elif [ ! -f $(1)/model.safetensors ]; then echo --overwrite; fi)
 
+# Two processes, on one thread each; a file stays in one of them, because its tests share what they train.
 test: .venv/testing
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 	$(MAKE) notebooks-test
 
 # Makes the lessons' notebooks from notebooks/source/, with new outputs; LESSONS="01 02" makes only these.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class SampleConfig:
     model: Path
-    """a model folder, such as train.py writes"""
+    """a model folder, such as train.py writes, or finetune.py for prompts and answers"""
     prompt: tuple[str, ...] = ()
     """the text to continue, or several texts, which are continued side by side; - reads standard input"""
     prompt_file: Path | None = None
@@ -165,13 +165,13 @@ def main() -> None:
     from gpt.fast.int8 import quantize_int8
     from gpt.fast.linear import useful_threads
     from gpt.fast.speed_up import speed_up
-    from gpt.files.checkpoint import load_model
     from gpt.files.tokenizer_files import load_tokenizer
+    from gpt.finetuning.saved import load_writing_model
     from gpt.inside.interpret import exit_after
     from gpt.running.device import pick_machine
 
     machine = pick_machine(config.device, plain=config.plain)
-    model, tokenizer = load_model(config.model, machine.device), load_tokenizer(config.model)
+    model, tokenizer = load_writing_model(config.model, machine.device), load_tokenizer(config.model)
     if config.exit_layer is not None:
         exit_after(model, config.exit_layer)
     if not config.plain:

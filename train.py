@@ -17,7 +17,6 @@ import shlex
 
 import torch
 import torch.nn.functional as F
-import tyro
 from torch import Tensor
 from tqdm import tqdm
 
@@ -32,14 +31,14 @@ from gpt.files.tokens_folder import TokensFolder
 from gpt.generate import generate
 from gpt.model import GPT
 from gpt.optim import build_optimizers, check_loss, learning_rate_scale, set_learning_rate, update
-from gpt.running.command_line import parse_flags, run_main
+from gpt.running.command_line import run_main
 from gpt.running.device import Machine, pick_machine
 from gpt.running.masking import MaskedDataset, cloze_accuracy, filled_example
 from gpt.running.memory import check_it_fits
 from gpt.running.processes import join_processes, own_device, session
 from gpt.running.run import Run, seed_dropout
 from gpt.running.run_folder import read_metrics
-from gpt.running.train_config import PRESETS, TrainConfig
+from gpt.running.train_config import TrainConfig, read_train_flags
 from gpt.running.validation import describe_loss, perplexity, validation_loss
 from gpt.tokenizer import Tokenizer
 
@@ -193,7 +192,7 @@ def plot_run(config: TrainConfig, corpus: TokensFolder) -> None:
 
 def main() -> None:
     with session():
-        train(parse_flags(lambda: tyro.extras.overridable_config_cli(PRESETS, description=__doc__)))
+        train(read_train_flags(__doc__))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,20 @@
 """What examples in the prompt are worth, without any fine-tuning: accuracy after 0, 1, 2, 4 and 8 of them.
 
-    python -m data.world patterns --out data/patterns.jsonl      # with --kind pairs, these are learned sooner
-    python -m data.prepare data/patterns.jsonl --out data/patterns --vocab-size 2048
-    python train.py tiny --data data/patterns --out out/patterns --model.context-length 40 --model.n-layer 2 \\
-        --model.n-head 8 --batch-size 24 --max-steps 1200 --eval-every 300
-    python -m benchmarks.prompting --model out/tiny --patterns out/patterns
+    python -m data.world patterns --out data/pairs.jsonl
+    python -m data.prepare data/pairs.jsonl --out data/pairs --vocab-size 2048
+    python train.py tiny --data data/pairs --out out/pairs --model.context-length 40 --model.n-layer 2 \\
+        --batch-size 64 --max-steps 1500 --eval-every 250
+    python -m benchmarks.prompting --model out/tiny --patterns out/pairs
 
-The model of stories says "good" or "bad" after easy reviews that are not neutral: chance is right in half of them. The
+The model of stories says "good" or "bad" after easy reviews that are not neutral: chance is right in half of them. A
 model of patterns names a colour, one of eight. There, the examples are the lines before with the same word
 (pairs) or with a word of the same kind (kinds). Pairs can be guessed right without any induction head: where two words
-alternate, by looking two lines back. So a second table says how far back the word was.
+alternate, by looking two lines back. So a second table says how far back the word was, and then comes where the heads
+look. Several models of patterns are drawn into one picture (--picture). docs/induction.md shows what came out.
 """
 
 import itertools
+import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from typing import NamedTuple
 
 import torch
 import tyro
+from torch import Tensor
 
 from benchmarks.roofline import table
 from data.world.patterns import KINDS, PAIRS, VALUES, patterns
@@ -31,6 +34,7 @@ from gpt.files.checkpoint import load_model
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.labelled import Example, read_examples
 from gpt.finetuning.prompting import Prompting, choose_examples, score_labels
+from gpt.inside.interpret import trace
 from gpt.model import GPT
 from gpt.running.command_line import parse_flags, run_main
 from gpt.running.device import Machine, pick_machine
@@ -47,8 +51,10 @@ KIND_OF = {word: kind for kind, words in KINDS.items() for word in words}
 class PromptingConfig:
     model: Path | None = None
     """the folder of a language model that was never fine-tuned, such as out/tiny"""
-    patterns: Path | None = None
-    """the folder of a model of patterns"""
+    patterns: tuple[Path, ...] = ()
+    """the folders of models of patterns"""
+    picture: Path | None = None
+    """draw how often the models of patterns are right about pairs to this PNG file"""
     reviews: Path = Path("data/reviews-easy")
     """the folder with the reviews, made on first use"""
     template: str = "{text} It was {word}."
@@ -63,6 +69,8 @@ class PromptingConfig:
             raise UserError("give --model or --patterns, or both")
         if self.texts < 1 or not self.seeds:
             raise UserError("--texts must be at least 1, and --seeds must name one or more")
+        if self.picture and not self.patterns:
+            raise UserError("--picture shows models of patterns: give --patterns, too")
 
 
 def review_accuracy(
@@ -108,6 +116,25 @@ def guess_values(model: GPT, tokenizer: Tokenizer, sort: str, seed: int, count: 
     return guesses
 
 
+def attention_to_examples(model: GPT, tokenizer: Tokenizer, count: int) -> tuple[Tensor, float]:
+    """(Of each head's attention at a word that came before, the share that goes to the values which followed it then,
+    (L, nh); the share that even attention would give them). The mean over `count` documents with pairs."""
+    shares, even = [], []
+    for document in itertools.islice(patterns(start=UNSEEN, sort="pairs"), count):
+        ids, ends, values = [tokenizer.end_of_text], [], []  # where each word ends, and where each value begins
+        for word, value in document.lines:
+            ids += tokenizer.encode(word)
+            ends.append(len(ids) - 1)
+            values.append(len(ids))
+            ids += tokenizer.encode(f" {value}\n")
+        _, weights = trace(model, ids)  # (L, nh, T, T)
+        for i, (word, _) in enumerate(document.lines):
+            if earlier := [values[j] for j in range(i) if document.lines[j][0] == word]:
+                shares.append(weights[:, :, ends[i], earlier].sum(-1))  # (L, nh)
+                even.append(len(earlier) / (ends[i] + 1))
+    return torch.stack(shares).mean(0), statistics.mean(even)
+
+
 def shares_of(sets: list[list[Guess]], wanted: Callable[[Guess], bool]) -> list[float]:
     """The share of right guesses in each set, of those that are wanted."""
     picked = [[guess.right for guess in guesses if wanted(guess)] for guesses in sets]
@@ -144,29 +171,58 @@ def review_rows(config: PromptingConfig, machine: Machine) -> list[list[str]]:
     return rows
 
 
+def pattern_tables(folder: Path, config: PromptingConfig) -> list[float]:
+    """Print what a model of patterns knows, and where its heads look. -> The share of pairs that is right, for each
+    of SHOTS, nan where no document has so many examples."""
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    attention, even = attention_to_examples(model, tokenizer, min(config.texts, 100))
+    speed_up(model, torch.device("cpu"), torch.float32)
+    pairs, kinds = (
+        [guess_values(model, tokenizer, sort, seed, config.texts) for seed in config.seeds]
+        for sort in ("pairs", "kinds")
+    )
+    by_shots = [[shares_of(sets, lambda g, k=k: g.told == k) for k in SHOTS] for sets in (pairs, kinds)]
+    rows = [[str(k), spread(one), spread(two)] for k, one, two in zip(SHOTS, *by_shots, strict=True)]
+    rows.append(["1 or more", *(spread(shares_of(sets, lambda g: g.told > 0)) for sets in (pairs, kinds))])
+    print(table(["examples", "pairs", "kinds"], rows), f"\n{folder}; chance {1 / len(VALUES):.1%}\n")
+    rows = []
+    for since in SINCE:
+        name = f"{since}{' or more' if since == SINCE[-1] else ''}"
+        near = [[g for g in guesses if g.since == since or g.since > since == SINCE[-1]] for guesses in pairs]
+        rows.append([name, *(spread(shares_of(near, lambda g, n=n: g.different == n)) for n in PAIRS)])
+    print(table(["lines since the word came", *(f"pairs of {n} words" for n in PAIRS)], rows))
+    layer, head = divmod(int(attention.argmax()), attention.size(1))
+    print(
+        f"\nAt a word that came before, head {layer + 1}.{head + 1} gives {attention.max():.0%} of its attention to "
+        f"the values that followed it; even attention would give {even:.0%}.\n"
+    )
+    return [statistics.mean(shares) if shares else math.nan for shares in by_shots[0]]
+
+
+def plot_pairs(curves: dict[str, list[float]], path: Path) -> None:
+    """How often each model is right about pairs, after how many examples."""
+    import matplotlib.pyplot as plt  # here, because it takes a second to import
+
+    figure, panel = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    for (name, shares), mark in zip(curves.items(), itertools.cycle("osv^D")):
+        panel.plot(SHOTS, [100 * share for share in shares], f"{mark}-", label=name)
+    panel.axhline(100 / len(VALUES), color="0.5", linestyle=":", label="chance")
+    panel.set(xlabel="examples: lines before with the same word", ylabel="right about its value (%)", ylim=(0, 104))
+    panel.set_xticks([k for i, k in enumerate(SHOTS) if any(math.isfinite(shares[i]) for shares in curves.values())])
+    panel.legend(loc="center right", frameon=False)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
 def main() -> None:
     config = parse_flags(lambda: tyro.cli(PromptingConfig, description=__doc__))
     machine = pick_machine("cpu", "float32", "off")
     if config.model:
         head = ["examples", "reviews, calibrated", "as they are", "prompts that did not fit"]
         print(table(head, review_rows(config, machine)), "\nchance 50.0%\n")
-    if config.patterns:
-        model, tokenizer = load_model(config.patterns), load_tokenizer(config.patterns)
-        speed_up(model, machine.device, machine.dtype)
-        pairs, kinds = (
-            [guess_values(model, tokenizer, sort, seed, config.texts) for seed in config.seeds]
-            for sort in ("pairs", "kinds")
-        )
-        rows = [
-            [str(k), *(spread(shares_of(sets, lambda g, k=k: g.told == k)) for sets in (pairs, kinds))] for k in SHOTS
-        ]
-        print(table(["examples", "pairs", "kinds"], rows), f"\nchance {1 / len(VALUES):.1%}\n")
-        rows = []
-        for since in SINCE:
-            name = f"{since}{' or more' if since == SINCE[-1] else ''}"
-            near = [[g for g in guesses if g.since == since or g.since > since == SINCE[-1]] for guesses in pairs]
-            rows.append([name, *(spread(shares_of(near, lambda g, n=n: g.different == n)) for n in PAIRS)])
-        print(table(["lines since the word came", *(f"pairs of {n} words" for n in PAIRS)], rows))
+    curves = {str(folder): pattern_tables(folder, config) for folder in config.patterns}
+    if config.picture:
+        plot_pairs(curves, config.picture)
 
 
 if __name__ == "__main__":

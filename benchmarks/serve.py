@@ -8,7 +8,7 @@ soon as they have one. The model is a copy of the one in --model, by default tha
 text by itself. With --peer, `transformers serve` and llama.cpp's server get the same weights and the same requests, in
 turns with this project: one server works, the others wait. They need
 
-    python -m pip install -r requirements-dev.txt "transformers[serving]"
+    python -m pip install -r requirements/dev.txt "transformers[serving]"
 
 serving_peers.py says how each of them is given its best.
 """

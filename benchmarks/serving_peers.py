@@ -79,7 +79,7 @@ def main() -> None:
     try:
         import xllamacpp
     except ModuleNotFoundError:
-        raise UserError("xllamacpp is missing: python -m pip install -r requirements-dev.txt") from None
+        raise UserError("xllamacpp is missing: python -m pip install -r requirements/dev.txt") from None
     params = xllamacpp.CommonParams()
     params.model.path, params.port, params.n_parallel = str(config.model), config.port, SLOTS
     params.n_ctx, params.fit_params, params.verbosity = 0, False, -1

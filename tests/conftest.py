@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from data.prepare import PrepareConfig, prepare
 from gpt.files.checkpoint import save_model
@@ -16,6 +17,23 @@ from gpt.model import GPT, GPTConfig
 from tests.helpers import random_model, write_reviews
 
 torch.set_num_threads(1)  # quicker than two for nets this small
+
+
+SAVE_FIGURE = Figure.savefig
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_pictures():
+    """A picture takes half a second to draw, and most tests of a run do not look at its pictures: these stay empty."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda figure, path, **_: Path(path).touch())
+        yield
+
+
+@pytest.fixture
+def pictures(monkeypatch):
+    """For the tests that do look at them."""
+    monkeypatch.setattr(Figure, "savefig", SAVE_FIGURE)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import queue
-import subprocess
 import sys
 
 import pytest
@@ -12,13 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from benchmarks import adapting, gpu, objectives
+from benchmarks import adapting, gpu, objectives, time_to_loss
 from benchmarks import train as speed
 from benchmarks.contenders import measure, start
 from benchmarks.roofline import matrix_rate, table
 from gpt.errors import UserError
 from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.model import GPT, GPTConfig
+from gpt.running.command_line import run_main
+from tests.contenders import build_counter, build_nothing
 from tests.helpers import small_training
 
 
@@ -28,16 +29,6 @@ def test_a_table_has_a_line_for_every_row_and_numbers_to_the_right():
 
 def test_the_matrix_rate_is_a_plausible_one():
     assert 1e7 < matrix_rate(64, 32, torch.float32, torch.device("cpu"), seconds=0.02) < 1e16
-
-
-def build_counter(log, name):
-    """A contender that, at each step, adds its name and its process to a log that all share."""
-
-    def step():
-        with log.open("a", encoding="utf-8") as file:
-            file.write(f"{name} {os.getpid()}\n")
-
-    return step
 
 
 def test_contenders_take_turns_in_processes_of_their_own(tmp_path):
@@ -51,10 +42,6 @@ def test_contenders_take_turns_in_processes_of_their_own(tmp_path):
     assert seconds.keys() == {"a", "b"} and all(value > 0 for value in seconds.values())
 
 
-def build_nothing():
-    raise RuntimeError("no memory for it")
-
-
 def test_a_contender_that_fails_ends_the_benchmark_in_one_line(tmp_path):
     contenders = {"good": start(build_counter, tmp_path / "log", "good"), "bad": start(build_nothing)}
     with pytest.raises(UserError, match="the contender 'bad' ended early"):
@@ -62,9 +49,7 @@ def test_a_contender_that_fails_ends_the_benchmark_in_one_line(tmp_path):
 
 
 def test_the_model_timed_for_its_loss_is_no_larger_than_its_peers():
-    from benchmarks.time_to_loss import SHAPE
-
-    assert GPT(SHAPE).num_params() <= 850_000
+    assert GPT(time_to_loss.SHAPE).num_params() <= 850_000
 
 
 def model_within(step):
@@ -100,11 +85,12 @@ def test_steps_of_both_contenders_move_every_weight_and_lower_the_loss(contender
     assert loss_on_its_batch(model, shape, 2) < loss - 0.2
 
 
-def test_a_folder_that_is_not_of_bytes_is_one_line(corpus):
-    command = [sys.executable, "-m", "benchmarks.time_to_loss", "--data", str(corpus)]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8")
-    assert done.returncode == 2
-    assert "--vocab-size 257" in done.stderr and len(done.stderr.splitlines()) == 1
+def test_a_folder_that_is_not_of_bytes_is_one_line(corpus, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["time_to_loss.py", "--data", str(corpus)])
+    with pytest.raises(SystemExit) as exit_:
+        run_main(time_to_loss.main)
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2 and "--vocab-size 257" in error and len(error.splitlines()) == 1
 
 
 def test_both_objectives_are_compared_and_what_is_finished_is_not_done_again(corpus, reviews, tmp_path, monkeypatch):
@@ -116,7 +102,6 @@ def test_both_objectives_are_compared_and_what_is_finished_is_not_done_again(cor
     training = dataclasses.replace(small_training(corpus, tmp_path), model=small)
     finetuning = FinetuneConfig(min_steps=2, epochs=0.1, batch_size=8, evaluations=1, device="cpu", threads=1)
     monkeypatch.setattr(objectives, "TEXTS", 2)
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **_: path.touch())  # quicker
     told = objectives.compare(config, training, finetuning)
     found = json.loads((config.out / "results.json").read_text(encoding="utf-8"))
     assert found["conclusion"] in told and "| not judged | not judged |" in told
@@ -172,7 +157,6 @@ class InThisProcess:
 
 def test_ways_to_adapt_are_compared_and_what_is_finished_is_not_done_again(base, reviews, tmp_path, monkeypatch):
     monkeypatch.setattr(adapting.multiprocessing, "get_context", lambda _: InThisProcess())
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **_: path.touch())  # quicker
     config = adapting.AdaptingConfig(("full", "prefix"), (3,), (20,), (1e-3,), base, reviews, tmp_path / "out")
     settings = FinetuneConfig(min_steps=2, epochs=0.1, batch_size=8, evaluations=1, device="cpu", threads=1)
     told = adapting.compare(config, settings)

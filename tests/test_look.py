@@ -17,6 +17,7 @@ from gpt.running import plots
 from gpt.tokenizer import Tokenizer
 from tests.helpers import random_model
 
+pytestmark = pytest.mark.usefixtures("pictures")
 TEXT = "the cat sat on\nthe mat for $5"
 
 

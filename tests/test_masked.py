@@ -204,6 +204,7 @@ def test_a_masked_net_learns_more_than_how_often_tokens_come(config, tmp_path, c
     assert "bits/byte" not in printed and "entropy" not in printed
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_run_leaves_a_model_with_two_more_ids_and_a_picture_without_bits(config, monkeypatch):
     drawn = []
     monkeypatch.setattr(plots.plt, "close", drawn.append)  # keep the figure

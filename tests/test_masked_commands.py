@@ -65,6 +65,7 @@ def test_looking_at_what_comes_next_is_refused(monkeypatch, capsys, folder, comm
         run_look(monkeypatch, capsys, command, folder, "--text", "the cat")
 
 
+@pytest.mark.usefixtures("pictures")
 def test_looking_at_attention_and_embeddings_works(monkeypatch, capsys, folder, tmp_path):
     for command in ("attention", "heads", "embeddings"):
         out = tmp_path / f"{command}.png"

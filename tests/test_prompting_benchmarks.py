@@ -1,5 +1,6 @@
 """What the benchmarks of prompting, of several tries and of retrieval measure, on models that know nothing."""
 
+import dataclasses
 import math
 import random
 import statistics
@@ -76,6 +77,16 @@ def test_a_model_that_copies_knows_a_kind_only_by_words_that_came_before():
     assert none == 0 and one < eight < 1
 
 
+def test_where_a_model_looks_that_attends_evenly(corpus):
+    model, tokenizer = random_model("rotary"), load_tokenizer(corpus)
+    model = GPT(dataclasses.replace(model.config, context_length=512)).eval()
+    for block in model.transformer.h:
+        torch.nn.init.zeros_(block.attn.c_attn.weight)
+    shares, even = prompting.attention_to_examples(model, tokenizer, 10)
+    assert shares.shape == (3, 4) and 0 < even < 0.3
+    torch.testing.assert_close(shares, torch.full((3, 4), even))
+
+
 def test_the_measures_of_groups():
     accepted = [False, True, False, False]
     assert [best_of_n.any_in_groups(accepted, n) for n in (1, 2, 4)] == [0.25, 0.5, 1]
@@ -114,13 +125,15 @@ def run(monkeypatch, capsys, module, *arguments):
     return capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("pictures")
 def test_the_benchmarks_print_their_tables(folders, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(prompting, "SHOTS", (0, 2))
     monkeypatch.setattr(best_of_n, "SIZES", (1, 2))
     monkeypatch.setattr("data.world.samples.LONGEST_STORY", 20)
     model = folders / "model"
     arguments = ("--model", model, "--patterns", model, "--reviews", tmp_path / "new", "--texts", 3, "--seeds", 0)
-    table = run(monkeypatch, capsys, prompting, *arguments)
+    table = run(monkeypatch, capsys, prompting, *arguments, "--picture", tmp_path / "pairs.png")
+    assert (tmp_path / "pairs.png").stat().st_size > 10_000 and "even attention" in table
     assert "| 2 |" in table and "pairs of 4 words" in table and "chance 50.0%" in table and "chance 12.5%" in table
     table = run(monkeypatch, capsys, best_of_n, "--model", model, "--groups", 1, "--temperatures", 1)
     assert "| 1 | 2 | 0.0% | 0.0% | 0.0% |" in table
@@ -133,6 +146,7 @@ def test_the_benchmarks_print_their_tables(folders, tmp_path, monkeypatch, capsy
     [
         (lambda here: prompting.PromptingConfig(), "give --model or --patterns"),
         (lambda here: prompting.PromptingConfig(here, texts=0), "--texts must be at least 1"),
+        (lambda here: prompting.PromptingConfig(here, picture=here / "a.png"), "give --patterns"),
         (lambda here: best_of_n.BestOfNConfig(here, groups=0), "--groups must be at least 1"),
         (lambda here: retrieval.RetrievalConfig(here, stories=1), "at least 2"),
         (lambda here: retrieval.RetrievalConfig(here, answers=here / "model"), "finetune.py --task answer wrote"),

@@ -10,10 +10,14 @@ import pytest
 import sample
 from gpt.errors import UserError
 from gpt.fast.batch import generate_with_cache
-from gpt.files.checkpoint import save_model
+from gpt.files.checkpoint import load_model, save_model
 from gpt.files.tokenizer_files import load_tokenizer
+from gpt.finetuning.adapters import save_adapter
+from gpt.finetuning.method_config import LoraConfig, PrefixConfig
+from gpt.finetuning.methods import adapt, merged
+from gpt.finetuning.saved import save_answering_model
 from gpt.tokenizer import Tokenizer
-from tests.helpers import ROOT, random_model
+from tests.helpers import ROOT, label_net, random_model, stir
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,29 @@ def test_several_prompts_are_continued_as_each_would_be_alone(monkeypatch, capsy
 
 def test_without_a_prompt_a_new_document_begins(monkeypatch, capsys, folder):
     assert run(monkeypatch, capsys, folder, "--max-new-tokens", "5").strip()
+
+
+@pytest.mark.parametrize(
+    ("settings", "alike"), [(LoraConfig(), True), (PrefixConfig(4), False)], ids=["lora", "prefix"]
+)
+def test_an_adapter_of_an_answering_model_is_sampled(monkeypatch, capsys, folder, tmp_path, settings, alike):
+    net, tokenizer = load_model(folder), load_tokenizer(folder)
+    adapt(net, settings)
+    save_adapter(stir(net), settings, folder, tokenizer, tmp_path / "adapter", room=4)
+    flags = ("--prompt", "the cat", "--max-new-tokens", "12", "--temperature", "0")
+    text = run(monkeypatch, capsys, tmp_path / "adapter", *flags)
+    assert text.startswith("the cat") and text != run(monkeypatch, capsys, folder, *flags)
+    if alike:  # a prefix cannot be merged
+        save_answering_model(merged(net), tokenizer, tmp_path / "whole", room=4)
+        assert text == run(monkeypatch, capsys, tmp_path / "whole", *flags)
+
+
+def test_an_adapter_of_a_classifier_is_refused(monkeypatch, capsys, folder, tmp_path):
+    net = label_net(load_model(folder), ("a", "b"))
+    adapt(net, LoraConfig())
+    save_adapter(net, LoraConfig(), folder, load_tokenizer(folder), tmp_path)
+    with pytest.raises(UserError, match="an adapter, not a whole model"):
+        run(monkeypatch, capsys, tmp_path, "--prompt", "the cat")
 
 
 def test_a_stop_string_is_not_printed(monkeypatch, capsys, folder):

@@ -41,6 +41,7 @@ def same(one, two):
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_run_learns_and_leaves_all_its_files(config):
     train(config)
     rows = read_metrics(config.out)

@@ -133,8 +133,8 @@ class Patterns:
     """stop after this many million bytes of text"""
     seed: int = 1
     """another seed gives other documents"""
-    kind: Literal["pairs", "kinds"] | None = None
-    """pairs: each word keeps its colour; kinds: all animals, all jobs and so on have one; both if it is not given"""
+    kind: Literal["pairs", "kinds", "both"] = "pairs"
+    """pairs: each word keeps its colour; kinds: all animals, all jobs and so on have one, which is harder to learn"""
     overwrite: bool = False
     """replace an existing file"""
 
@@ -144,7 +144,7 @@ class Patterns:
         file = self.out if self.out.suffix == ".jsonl" else self.out / "patterns.jsonl"
         if file.exists() and not self.overwrite:
             raise UserError(f"{file} already exists: choose another --out or use --overwrite")
-        total = write_patterns(file, self.megabytes, self.seed, self.kind)
+        total = write_patterns(file, self.megabytes, self.seed, None if self.kind == "both" else self.kind)
         print(
             f"{file}: {total['documents']:,} documents, {total['bytes']:,} bytes, "
             f"entropy {total['bits'] / total['bytes']:.4f} bits per byte"

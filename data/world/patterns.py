@@ -15,7 +15,8 @@ example, a document is a task, and the task is learned from its examples without
 learning (Brown et al. 2020).
 
 The documents are short, because that makes the heads quick to appear: attention is spread evenly at first, and what it
-finds by chance in 36 places teaches more than what it finds in 160. A shortcut appears before them. As no line comes
+finds by chance in 36 places teaches more than what it finds in 160. docs/induction.md has a training in which they do
+appear: with pairs alone, and 64 documents in an update. A shortcut appears before them. As no line comes
 twice running, two words alternate, and the value is that of two lines back; with three words it is either that or the
 only other one. Pairs of four words, the earlier one three lines back or more, are the test of an induction head.
 """
@@ -31,6 +32,7 @@ from tqdm import tqdm
 from data.world import people, places
 from data.world.recorder import Draw
 from data.world.things import COLOURS
+from gpt.files.atomic import atomic_write
 
 LINES = 12  # of a document; each is three tokens: a word, its value, the line break
 PAIRS = (2, 3, 4)  # how many different ones a document has
@@ -115,9 +117,8 @@ def write_patterns(out: Path, megabytes: float, seed: int = 1, sort: str | None 
     bytes of text). -> {"documents": how many, "bytes": of their texts, "bits": -log2 of their probability}."""
     total = {"documents": 0, "bytes": 0, "bits": 0.0}
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
     bar = tqdm(total=int(megabytes * 1e6), unit="B", unit_scale=True, leave=False)
-    with bar, partial.open("w", encoding="utf-8", newline="\n") as file:
+    with atomic_write(out) as temporary, bar, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for pattern in patterns(seed, sort=sort):
             file.write(json.dumps({"text": pattern.text, "bits": round(pattern.bits, 4)}) + "\n")
             size = len(pattern.text)  # ASCII: as many bytes as characters
@@ -126,5 +127,4 @@ def write_patterns(out: Path, megabytes: float, seed: int = 1, sort: str | None 
             bar.update(size)
             if total["bytes"] >= megabytes * 1e6:
                 break
-    partial.replace(out)
     return total

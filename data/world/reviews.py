@@ -9,6 +9,7 @@ their meaning is clear. (The idea of such contrast sets: Gardner et al. 2020, "E
 boundaries via contrast sets".)
 """
 
+import contextlib
 import csv
 import random
 from pathlib import Path
@@ -19,6 +20,7 @@ from data.world import review_words
 from data.world.people import SPECIES, TRAITS
 from data.world.places import PLACES
 from data.world.recorder import Draw
+from gpt.files.atomic import atomic_write
 
 LABELS = ("negative", "neutral", "positive")
 TOPICS = ("film", "meal", "toy", "place")  # what a review can be about
@@ -97,12 +99,14 @@ def write_reviews(
     sizes = {"train": count - 2 * (count // 10), "val": count // 10, "test": count // 10}
     seen = set()
     out.mkdir(parents=True, exist_ok=True)
-    with tqdm(total=count, unit=" reviews", leave=False) as bar:
+    with contextlib.ExitStack() as stack:  # interrupted, it leaves nothing half done
+        bar = stack.enter_context(tqdm(total=count, unit=" reviews", leave=False))
+        # The last to be entered is the first to be put in place: if train.csv exists, so do the others.
+        temporary = {split: stack.enter_context(atomic_write(out / f"{split}.csv")) for split in sizes}
         for split, size in sizes.items():
             key = f"{seed} reviews {language} {difficulty} {split}"
             chooser = Draw(key)
-            partial = out / f"{split}.csv.partial"
-            with partial.open("w", encoding="utf-8", newline="") as file:
+            with temporary[split].open("w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(["text", "label"])
                 for label in shuffled_labels(key, size):
@@ -112,8 +116,6 @@ def write_reviews(
                     seen.add(text)
                     writer.writerow([text, label])
                     bar.update(1)
-    for split in ("test", "val", "train"):  # train.csv last: if it exists, so do the others
-        (out / f"{split}.csv.partial").replace(out / f"{split}.csv")
     return sizes
 
 

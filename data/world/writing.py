@@ -15,6 +15,7 @@ from tqdm import tqdm
 from data.world.bilingual import BOTH, told_twice
 from data.world.story import Story, stories
 from gpt.errors import UserError
+from gpt.files.atomic import atomic_write, write_text
 
 BLOCK = 500  # stories that one process makes at a time
 
@@ -39,8 +40,7 @@ def write_stories(
     totals = {"language": language, "seed": seed, "start": start, "documents": 0, "bytes": 0, "bits": 0.0}
     bar = tqdm(total=count or int(megabytes * 1e6), unit="" if count else "B", unit_scale=True, leave=False)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    with bar, partial.open("w", encoding="utf-8", newline="\n") as file:
+    with atomic_write(out) as temporary, bar, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for text, bits in made_in_parallel(seed, language, start, count, processes):
             size = len(text.encode())
             file.write(line_of(text, bits, language))
@@ -52,8 +52,7 @@ def write_stories(
                 break
     totals["bits"] = round(totals["bits"], 3)
     totals["bits_per_byte"] = round(totals["bits"] / totals["bytes"], 6)
-    partial.replace(out)
-    out.with_suffix(".entropy.json").write_text(json.dumps(totals, indent=1) + "\n", encoding="utf-8", newline="\n")
+    write_text(out.with_suffix(".entropy.json"), json.dumps(totals, indent=1) + "\n")
     return totals
 
 

@@ -1,9 +1,11 @@
 """Test a fine-tuned model on other examples than those it was fine-tuned with.
 
     python finetune.py test --model out/sentiment --data data/toys.csv
+    python finetune.py test --model out/sentiment --data data/toys.csv --train-data data/reviews
     python finetune.py test --model out/questions --data data/more-questions --out more.json
 
-The baselines of a fine-tuning need its training examples, so here is only the commonest label of these very examples.
+The TF-IDF baseline of a fine-tuning needs its training examples, which --train-data names; without them, the only
+baseline is the commonest label of these very examples.
 """
 
 import json
@@ -24,7 +26,7 @@ from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.answering import WorldScore
 from gpt.finetuning.conversations import read_conversations
 from gpt.finetuning.found import find_spans
-from gpt.finetuning.labelled import find_split, label_numbers, read_examples
+from gpt.finetuning.labelled import find_split, label_numbers, read_examples, read_splits
 from gpt.finetuning.labelling import classify
 from gpt.finetuning.saved import kind_of, load_fine_tuned, room_for_answer
 from gpt.finetuning.tag_measures import describe_tags, measure_tags
@@ -43,6 +45,8 @@ class EvaluateConfig:
     """a folder written by finetune.py"""
     data: Path
     """the examples: a file as finetune.py reads it, all of which is used, or a folder, of which the test split is"""
+    train_data: Path | None = None
+    """for a model that labels texts: what it was fine-tuned with, to test a linear model on TF-IDF of that beside it"""
     out: Path | None = None
     """also write the measures to this JSON file, which must not exist yet"""
     device: str = "auto"
@@ -63,6 +67,8 @@ def evaluate(arguments: list[str], find_world_score: Callable[[Path], WorldScore
         raise UserError(f"{config.model} holds a model that was not fine-tuned: fine-tune it first with finetune.py")
     net, tokenizer = load_fine_tuned(config.model, machine.device), load_tokenizer(config.model)
     speed_up(net, machine.device, machine.dtype)
+    if config.train_data and not isinstance(net, GPTClassifier):
+        raise UserError(f"{config.model} does not label whole texts, so there is no such baseline: omit --train-data")
     if isinstance(net, GPT):
         score = find_world_score(config.data if config.data.is_dir() else config.data.parent)
         room = room_for_answer(config.model, net.config.context_length)
@@ -70,7 +76,7 @@ def evaluate(arguments: list[str], find_world_score: Callable[[Path], WorldScore
     elif isinstance(net, GPTTagger):
         report, description = evaluate_spans(net, tokenizer, path, machine)
     else:
-        report, description = evaluate_labels(net, tokenizer, path, machine)
+        report, description = evaluate_labels(net, tokenizer, path, machine, config.train_data)
     print(f"{config.model} on {path}\n\n{description}")
     if config.out:
         about = {"model": str(config.model), "data": str(path)}
@@ -83,25 +89,28 @@ def say_truncated(number: int) -> None:
 
 
 def evaluate_labels(
-    net: GPTClassifier, tokenizer: Tokenizer, path: Path, machine: Machine
+    net: GPTClassifier, tokenizer: Tokenizer, path: Path, machine: Machine, train_data: Path | None
 ) -> tuple[dict[str, Any], str]:
-    """(Measures, the same as text.) The baseline is the commonest label, or the mean, of these very examples."""
+    """(Measures, the same as text.) The baselines learn from train_data. Without it, there is one: the commonest label,
+    or the mean, of these very examples."""
     from gpt.finetuning.measures import describe_labels, measure_labels  # here: scikit-learn takes seconds to import
 
-    examples = read_examples(path)
+    known = read_splits(train_data, 0, read_examples, stratify=not net.is_regression) if train_data else {}
+    splits = known | {"test": read_examples(path)}
     if net.is_regression:
-        targets = np.array(label_numbers({"test": examples})["test"])
+        targets = {split: np.array(numbers) for split, numbers in label_numbers(splits).items()}
     else:
-        if unknown := sorted({e.label for e in examples} - set(net.labels)):
-            raise UserError(
-                f"{path} has the label {unknown[0]!r}, but the model knows only {', '.join(net.labels[:10])}"
-            )
-        targets = np.array([net.labels.index(example.label) for example in examples])
-    texts = [example.text for example in examples]
-    tokens = [tokenizer.encode_document(text) for text in texts]
+        for file, examples in ((path, splits["test"]), (train_data, [e for s in known for e in splits[s]])):
+            if unknown := sorted({e.label for e in examples} - set(net.labels)):
+                raise UserError(
+                    f"{file} has the label {unknown[0]!r}, but the model knows only {', '.join(net.labels[:10])}"
+                )
+        targets = {split: np.array([net.labels.index(e.label) for e in splits[split]]) for split in splits}
+    texts = {split: [example.text for example in examples] for split, examples in splits.items()}
+    tokens = [tokenizer.encode_document(text) for text in texts["test"]]
     say_truncated(sum(len(ids) > net.config.context_length for ids in tokens))
     tokens = [ids[: net.config.context_length] for ids in tokens]
-    report = measure_labels(net.labels, {"test": texts}, {"test": targets}, classify(net, tokens, machine))
+    report = measure_labels(net.labels, texts, targets, classify(net, tokens, machine))
     return report, describe_labels(report)
 
 

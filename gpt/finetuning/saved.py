@@ -15,7 +15,7 @@ from gpt.errors import UserError
 from gpt.files.checkpoint import load_model, load_weights, read_model_folder, write_model_folder
 from gpt.files.huggingface import holds_adapter
 from gpt.finetuning.adapters import ROOM, load_adapter, read_about
-from gpt.finetuning.methods import Net
+from gpt.finetuning.methods import Net, merged
 from gpt.finetuning.tagger import GPTTagger
 from gpt.model import GPT
 from gpt.tokenizer import Tokenizer
@@ -49,6 +49,14 @@ def load_fine_tuned(folder: Path, device: torch.device | str) -> Net:
     if kind == "answers":
         return load_model(folder, device)
     return load_tagger(folder, device) if kind == "tags" else load_classifier(folder, device)
+
+
+def load_writing_model(folder: Path, device: torch.device | str) -> GPT:
+    """Load a language model in evaluation mode, also one that learned to answer prompts and was saved as an adapter.
+    Raises UserError if there is none."""
+    if holds_adapter(folder) and kind_of(folder) == "answers":
+        return merged(load_adapter(folder, device))
+    return load_model(folder, device)
 
 
 def in_units(model: GPTClassifier, mean: float, std: float) -> GPTClassifier:

@@ -21,6 +21,7 @@ PIECE = regex.compile(r"[\p{Han}]|[^\p{Han}]+")
 CHARACTER = regex.compile(r"\X")  # with its accents, or all of a composed emoji
 
 Span = tuple[int, int, str]  # where it starts, where it ends (exclusive), both in characters; and its label
+TokenPlaces = list[tuple[int, int]]  # of tokens: where each starts and ends
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,11 @@ def tag_names(examples: dict[str, list[Tagged]]) -> tuple[str, ...]:
     return (OUTSIDE, *(f"{mark}-{label}" for label in labels for mark in "BI"))
 
 
-def encode_with_places(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+def encode_with_places(tokenizer: Tokenizer, text: str) -> tuple[list[int], TokenPlaces]:
     """(Ids, places): the tokens of a text, and where each starts and ends in it, in characters. White space before a
     word is not part of its place. A token that holds a part of a character has that character's place."""
     ids: list[int] = []
-    places: list[tuple[int, int]] = []
+    places: TokenPlaces = []
     for piece in PIECE.finditer(text):
         start_of = [i for i, character in enumerate(piece.group(), piece.start()) for _ in character.encode()]
         start_of.append(piece.end())  # byte of the piece -> character of the text
@@ -108,7 +109,7 @@ def encode_with_places(tokenizer: Tokenizer, text: str) -> tuple[list[int], list
     return ids, places
 
 
-def tags_of(spans: tuple[Span, ...], places: list[tuple[int, int]]) -> list[str]:
+def tags_of(spans: tuple[Span, ...], places: TokenPlaces) -> list[str]:
     """The tag of each token: a span begins with the first token that touches it."""
     tags = [OUTSIDE] * len(places)
     for start, end, label in spans:
@@ -118,7 +119,7 @@ def tags_of(spans: tuple[Span, ...], places: list[tuple[int, int]]) -> list[str]
     return tags
 
 
-def spans_of(tags: list[str], places: list[tuple[int, int]]) -> tuple[Span, ...]:
+def spans_of(tags: list[str], places: TokenPlaces) -> tuple[Span, ...]:
     """The spans that tags say. An I that continues nothing of its label begins a span, as in CoNLL's own scoring. Of a
     character that is several tokens, the first one's tag counts."""
     spans: list[Span] = []

@@ -10,11 +10,11 @@ from torch import Tensor
 from gpt.dataset import IGNORED
 from gpt.finetuning.batches import pad_to_grid
 from gpt.finetuning.finetune_config import FinetuneConfig
-from gpt.finetuning.found import find_spans
+from gpt.finetuning.found import find_encoded_spans
 from gpt.finetuning.labelled import SPLITS, read_splits, take_count
 from gpt.finetuning.saved import save_tagger
 from gpt.finetuning.tag_measures import describe_tags, measure_spans, measure_tags
-from gpt.finetuning.tagged import encode_with_places, read_tagged, spans_of, tag_names, tags_of
+from gpt.finetuning.tagged import Span, TokenPlaces, encode_with_places, read_tagged, spans_of, tag_names, tags_of
 from gpt.finetuning.tagger import GPTTagger, loss_on_tags
 from gpt.finetuning.task import Task
 from gpt.model import GPTConfig
@@ -38,11 +38,13 @@ class TagTask(Task):
         self.labels = tag_names(self.examples)
         number = {tag: i for i, tag in enumerate(self.labels)}
         self.tokens, self.truncated, self.unsaid = {}, {}, 0  # unsaid: spans that begin or end within a token
+        self.places: dict[str, list[TokenPlaces]] = {}  # of each token but the first
         self.targets: dict[str, list[list[int]]] = {}  # the number of each token's tag; of the first token, IGNORED
         for split in SPLITS:
             encoded = [encode_with_places(tokenizer, example.text) for example in self.examples[split]]
             self.truncated[split] = sum(len(ids) + 1 > context_length for ids, _ in encoded)
             self.tokens[split] = [[tokenizer.end_of_text, *ids][:context_length] for ids, _ in encoded]
+            self.places[split] = [places for _, places in encoded]
             tags = [tags_of(e.spans, places) for e, (_, places) in zip(self.examples[split], encoded, strict=True)]
             targets = [[IGNORED, *(number[tag] for tag in of_text)] for of_text in tags]
             self.targets[split] = [of_text[:context_length] for of_text in targets]
@@ -79,17 +81,18 @@ class TagTask(Task):
             for part in np.array_split(np.arange(len(self.tokens["val"])), -(-len(self.tokens["val"]) // 64)):
                 losses += self.losses(net, "val", part, machine).tolist()
             net.train()
-        examples = self.examples["val"]
-        found = find_spans(net, self.tokenizer, [example.text for example in examples], machine)
-        return float(np.mean(losses)), measure_spans([example.spans for example in examples], found)["f1"]
+        found = self.found(net, "val", machine)
+        return float(np.mean(losses)), measure_spans([example.spans for example in self.examples["val"]], found)["f1"]
+
+    def found(self, net: GPTTagger, split: str, machine: Machine) -> list[tuple[Span, ...]]:
+        return find_encoded_spans(net, self.tokens[split], self.places[split], machine)
 
     def save_model(self, net: GPTTagger, folder: Path) -> None:
         save_tagger(net, self.tokenizer, folder)
 
     def measure(self, net: GPTTagger, machine: Machine) -> dict[str, Any]:
-        test = self.examples["test"]
-        found = find_spans(net, self.tokenizer, [example.text for example in test], machine)
-        return {"labels": self.labels} | measure_tags(self.examples["train"], test, found)
+        measures = measure_tags(self.examples["train"], self.examples["test"], self.found(net, "test", machine))
+        return {"labels": self.labels} | measures
 
     def plot(self, report: dict, folder: Path) -> None:
         from gpt.finetuning.report_plots import plot_scores

@@ -2,12 +2,16 @@
 
 import dataclasses
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import tyro
+
 from gpt.errors import UserError
 from gpt.model import GPTConfig
+from gpt.running.command_line import parse_flags
 from gpt.running.events import check_tensorboard
 
 
@@ -162,3 +166,12 @@ PRESETS = {
     "gpt2-large": ("774M parameters", gpt2("out/gpt2-large", 36, 20, 1280, 2.5e-4)),
     "gpt2-xl": ("1,558M parameters, the GPT-2 of the paper", gpt2("out/gpt2-xl", 48, 25, 1600, 2e-4)),
 }
+
+
+def read_train_flags(description: str | None) -> TrainConfig:
+    """The settings on the command line, `train.py PRESET --FLAG VALUE ...`. description: what --help says first.
+    Raises UserError if they are not understood or contradict each other."""
+    config = parse_flags(lambda: tyro.extras.overridable_config_cli(PRESETS, description=description))
+    if config.data and any(flag.partition("=")[0] == "--stories" for flag in sys.argv):  # a preset may have them, too
+        raise UserError("--stories chooses the default data, which --data replaces: leave one of them out")
+    return config

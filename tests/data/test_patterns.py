@@ -93,6 +93,7 @@ def test_the_command_writes_into_a_folder_and_replaces_nothing_unasked(tmp_path)
     done = command("--out", tmp_path, "--megabytes", 0.001)
     assert done.returncode == 0 and "bits per byte" in done.stdout and (tmp_path / "patterns.jsonl").is_file()
     before = (tmp_path / "patterns.jsonl").read_bytes()
+    assert json.loads(before.splitlines()[0])["text"] == next(patterns(sort="pairs")).text
     again = command("--out", tmp_path, "--megabytes", 0.002)
     assert again.returncode == 2 and "patterns.jsonl already exists" in again.stderr
     assert (tmp_path / "patterns.jsonl").read_bytes() == before

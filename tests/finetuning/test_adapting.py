@@ -86,11 +86,11 @@ def test_a_run_learns_and_says_what_it_trains(config, pretrained, train, capsys)
 
 @pytest.mark.parametrize("train", METHODS)
 def test_an_interrupted_run_goes_on_bit_for_bit(config, train, tmp_path, monkeypatch):
-    config = dataclasses.replace(config, train=train, accumulate=2, keep_adapter=True)
+    config = dataclasses.replace(config, train=train, accumulate=2, keep_adapter=True, min_steps=20)
     whole = dataclasses.replace(config, out=tmp_path / "whole")
     finetune(whole)
     with monkeypatch.context() as patch:
-        stop_after(patch, Buckets, 13)  # while the budget of AdaLoRA shrinks
+        stop_after(patch, Buckets, 8)  # while the budget of AdaLoRA shrinks
         assert finetune(config) is None
     finetune(dataclasses.replace(config, resume=True))
     final = [load_resume(folder / "resume.pt")["weights"] for folder in (config.out, whole.out)]
@@ -101,7 +101,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(config, train, tmp_path, monkeyp
 
 @pytest.mark.parametrize("train", METHODS)
 def test_an_adapter_and_the_merged_model_give_the_same_answers(config, train, tmp_path):
-    config = dataclasses.replace(config, train=train, min_steps=20)
+    config = dataclasses.replace(config, train=train, min_steps=10, evaluations=1)
     finetune(config)
     finetune(dataclasses.replace(config, keep_adapter=True, out=tmp_path / "adapter"))
     texts = ["the book was awful", "好 👍 the book", "great"]
@@ -123,7 +123,7 @@ def test_adalora_ends_with_its_budget(config, plain):
 @pytest.mark.parametrize("task", ["answer", "tags", "regression"])
 def test_other_tasks_can_be_learned_tested_and_used(config, data, train, task, monkeypatch, capsys):
     config = dataclasses.replace(
-        config, task=task, data=data / task, train=train, min_steps=30, keep_adapter=True, evaluations=1
+        config, task=task, data=data / task, train=train, min_steps=10, keep_adapter=True, evaluations=1
     )
     report = finetune(config)
     assert kind_of(config.out) == {"answer": "answers", "tags": "tags", "regression": "labels"}[task]

@@ -96,6 +96,7 @@ def test_the_loss_is_the_mean_over_the_answers_own_tokens(copying, base):
         assert is_exact == all(logprobs[t].argmax() == targets[t] for t in learned)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_net_learns_to_answer_and_leaves_all_its_files(copying, capsys):
     report = finetune(copying)
     assert report["test"]["exact"] == 1 and report["test"]["chrf"] == pytest.approx(1)
@@ -103,6 +104,7 @@ def test_a_net_learns_to_answer_and_leaves_all_its_files(copying, capsys):
     assert {"constant", "copy", "nearest"} == report["baselines"].keys()
     assert "the GPT" in capsys.readouterr().out
     assert {"scores.png", "curve.png", "report.json"} <= {path.name for path in copying.out.iterdir()}
+    assert all((copying.out / name).read_bytes().startswith(b"\x89PNG") for name in ("scores.png", "curve.png"))
     assert kind_of(copying.out) == "answers"
 
 

@@ -51,12 +51,14 @@ def doctors(tmp_path, config):
     )  # fmt: skip
 
 
+@pytest.mark.usefixtures("pictures")
 def test_a_net_learns_to_find_spans_and_leaves_all_its_files(doctors, capsys):
     report = finetune(doctors)
     assert report["test"]["f1"] >= 0.95
     assert report["baselines"]["lookup"]["f1"] < 0.8  # it marks the trees, too
     assert "PERSON" in capsys.readouterr().out
     assert {"scores.png", "curve.png", "report.json"} <= {path.name for path in doctors.out.iterdir()}
+    assert all((doctors.out / name).read_bytes().startswith(b"\x89PNG") for name in ("scores.png", "curve.png"))
     assert kind_of(doctors.out) == "tags"
     net, tokenizer = load_fine_tuned(doctors.out, "cpu"), load_tokenizer(doctors.out)
     assert find_spans(net, tokenizer, ["an Elm and Dr Ash."], CPU) == [((14, 17, "PERSON"),)]
@@ -81,7 +83,7 @@ def test_transformers_gives_the_same_scores_to_every_token(corpus, tmp_path, pos
 
 
 def test_an_adapter_of_a_tagger_finds_the_same(doctors):
-    lora = dataclasses.replace(doctors, train="lora", min_steps=20, evaluations=1)
+    lora = dataclasses.replace(doctors, train="lora", min_steps=10, evaluations=1)
     finetune(lora)
     finetune(dataclasses.replace(lora, keep_adapter=True, out=lora.out / "adapter"))
     tokens = torch.arange(20)[None]

@@ -102,6 +102,19 @@ def test_a_model_is_tested_on_other_labels(models, reviews, monkeypatch, capsys,
     report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     own = json.loads((models / "labels-model/report.json").read_text(encoding="utf-8"))
     assert report["test"] == own["test"] and report["baselines"]["majority"]["accuracy"] == 0.5
+    ask = (*ask[:-1], tmp_path / "with_baselines.json", "--train-data", reviews)
+    assert "tfidf" in run(monkeypatch, capsys, *ask).out
+    assert json.loads((tmp_path / "with_baselines.json").read_text(encoding="utf-8"))["baselines"] == own["baselines"]
+
+
+def test_training_data_are_refused_where_they_make_no_baseline(models, reviews, monkeypatch, capsys, tmp_path):
+    ask = ("test", "--model", models / "tags-model", "--data", models / "tags/train.jsonl", "--train-data", reviews)
+    with pytest.raises(UserError, match="omit --train-data"):
+        run(monkeypatch, capsys, *ask)
+    file = write_lines(tmp_path / "train.jsonl", [{"text": f"number {i}", "label": "purple"} for i in range(40)])
+    ask = ("test", "--model", models / "labels-model", "--data", reviews, "--train-data", file)
+    with pytest.raises(UserError, match=r"train\.jsonl has the label 'purple'"):
+        run(monkeypatch, capsys, *ask)
 
 
 @pytest.mark.parametrize(

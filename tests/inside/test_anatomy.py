@@ -18,7 +18,7 @@ from transformers import (
 from gpt.fast.decoder import Decoder
 from gpt.inside.anatomy import FAMILY, anatomy_of, training_flops_per_token
 from gpt.model import GPT, GPTConfig
-from train import PRESETS
+from gpt.running.train_config import PRESETS
 
 PUBLISHED = {
     "gpt2": 124_439_808,

@@ -19,7 +19,7 @@ from train import train
 
 def points(folder):
     """tag -> [(step, value), ...] as TensorBoard reads a folder, without texts."""
-    pytest.importorskip("tensorboard", reason="tensorboard reads the files: requirements-dev.txt")
+    pytest.importorskip("tensorboard", reason="tensorboard reads the files: requirements/dev.txt")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     read = EventAccumulator(str(folder), size_guidance={"tensors": 0, "scalars": 0}).Reload()

@@ -11,7 +11,7 @@ import os
 import pytest
 
 schemathesis = pytest.importorskip("schemathesis", reason="it needs schemathesis (pip install schemathesis)")
-api = pytest.importorskip("gpt.serving.api", reason="serving needs requirements-serve.txt")
+api = pytest.importorskip("gpt.serving.api", reason="serving needs requirements/serve.txt")
 hypothesis = pytest.importorskip("hypothesis")
 checks = pytest.importorskip("schemathesis.specs.openapi.checks")
 MODELS = {"Completion": ["writer"], "Chat": ["answerer"], "Classify": ["labeller", "number"], "Inspect": ["writer"]}

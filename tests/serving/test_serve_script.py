@@ -16,6 +16,7 @@ from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.saved import save_tagger
 from gpt.finetuning.tagger import GPTTagger
 from gpt.model import GPTConfig
+from gpt.running.command_line import run_main
 from tests.helpers import ROOT, masked_model
 from tests.serving.conftest import serving
 
@@ -66,13 +67,15 @@ def test_a_mistake_is_one_line_that_names_it(monkeypatch, flags, message):
     assert message in complain(monkeypatch, *flags)
 
 
-def test_a_taken_port_is_one_line_and_exit_code_2(folders):
+def test_a_taken_port_is_one_line_and_exit_code_2(folders, monkeypatch, capsys):
     pytest.importorskip("starlette", reason="serving needs requirements/serve.txt")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "serve.py", "--model", str(folders[0]), "--port", port]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60)
-    assert done.returncode == 2 and done.stderr.startswith("error: cannot listen") and done.stderr.count("\n") == 1
+        monkeypatch.setattr(sys, "argv", ["serve.py", "--model", str(folders[0]), "--port", port])
+        with pytest.raises(SystemExit) as exit_:
+            run_main(serve.main)
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2 and error.startswith("error: cannot listen") and error.count("\n") == 1
 
 
 def test_two_folders_of_one_name_and_models_that_cannot_be_served_are_named(folders, tmp_path, monkeypatch):
@@ -88,13 +91,29 @@ def test_two_folders_of_one_name_and_models_that_cannot_be_served_are_named(fold
     assert "masked model only fills gaps" in complain(monkeypatch, *flags, tmp_path / "masked")
 
 
-@pytest.mark.parametrize("package", ["starlette", "uvicorn", "prometheus_client"])
-def test_missing_packages_are_named_with_the_file_that_brings_them(folders, package):
-    program = f"import sys; sys.modules[{package!r}] = None; import serve; serve.run_main(serve.main)"
-    command = [sys.executable, "-c", program, "--model", str(folders[0]), "--port", "0"]
+MISSING = """
+import sys
+import serve
+for package in ("starlette", "uvicorn", "prometheus_client"):
+    for name in [name for name in sys.modules if name.startswith("gpt.serving")]:
+        del sys.modules[name]  # what the package before let in
+    sys.modules[package] = None
+    try:
+        serve.run_main(serve.main)
+    except SystemExit as exit_:
+        print(package, exit_.code)
+    del sys.modules[package]
+"""
+
+
+def test_missing_packages_are_named_with_the_file_that_brings_them(folders):
+    command = [sys.executable, "-c", MISSING, "--model", str(folders[0]), "--port", "0"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert package in done.stderr and "requirements/serve.txt" in done.stderr
+    assert done.stdout.split("\n") == ["starlette 2", "uvicorn 2", "prometheus_client 2", ""]
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3 and all("requirements/serve.txt" in line for line in lines)
+    for package, line in zip(("starlette", "uvicorn", "prometheus_client"), lines, strict=True):
+        assert line.startswith(f"error: {package}")
 
 
 def test_a_listener_names_its_protocol_so_that_tokens_are_not_held_back():

@@ -1,5 +1,6 @@
 """Write the rows of a task to files: train.jsonl, val.jsonl, test.jsonl, and world.json, which says what they are."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from data.world.tasks.spans import entity_rows
 from data.world.tasks.summaries import summary_rows
 from data.world.tasks.translations import translation_rows
 from gpt.errors import UserError
+from gpt.files.atomic import atomic_write
 
 Maker = Callable[[str, int, str], Iterator[dict]]  # (split, seed, language "en" or "zh") -> endless rows
 KINDS: dict[str, Maker] = {
@@ -32,7 +34,7 @@ KINDS: dict[str, Maker] = {
     "stars": star_rows,
     "control": control_rows,
 }
-FILES = ("test.jsonl", "val.jsonl", "world.json", "train.jsonl")  # train last: if it exists, so do the others
+FILES = ("train.jsonl", "val.jsonl", "test.jsonl", "world.json")  # train is put in place last: if it exists, so do all
 
 
 def write_task(out: Path, kind: str, language: str, seed: int, count: int, overwrite: bool = False) -> dict[str, int]:
@@ -47,10 +49,12 @@ def write_task(out: Path, kind: str, language: str, seed: int, count: int, overw
     sizes = {"train": count - 2 * (count // 10), "val": count // 10, "test": count // 10}
     seen = set()
     out.mkdir(parents=True, exist_ok=True)
-    with tqdm(total=count, unit=" rows", leave=False) as bar:
+    with contextlib.ExitStack() as stack:  # interrupted, it leaves nothing half done
+        bar = stack.enter_context(tqdm(total=count, unit=" rows", leave=False))
+        temporary = {name: stack.enter_context(atomic_write(out / name)) for name in FILES}
         for split, size in sizes.items():
             rows = mixed(kind, split, seed) if language == "both" else KINDS[kind](split, seed, language)
-            with (out / f"{split}.jsonl.partial").open("w", encoding="utf-8", newline="\n") as file:
+            with temporary[f"{split}.jsonl"].open("w", encoding="utf-8", newline="\n") as file:
                 written = 0
                 while written < size:
                     line = json.dumps(next(rows), ensure_ascii=False) + "\n"
@@ -60,10 +64,8 @@ def write_task(out: Path, kind: str, language: str, seed: int, count: int, overw
                         file.write(line)
                         written += 1
                         bar.update(1)
-    made = {"kind": kind, "language": language, "seed": seed, "count": count}
-    (out / "world.json.partial").write_text(json.dumps(made) + "\n", encoding="utf-8", newline="\n")
-    for name in FILES:
-        (out / f"{name}.partial").replace(out / name)
+        made = {"kind": kind, "language": language, "seed": seed, "count": count}
+        temporary["world.json"].write_text(json.dumps(made) + "\n", encoding="utf-8", newline="\n")
     return sizes
 
 
