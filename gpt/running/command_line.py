@@ -12,6 +12,7 @@ from tqdm import tqdm
 from gpt.errors import UserError
 
 T = TypeVar("T")
+DASHES = "\N{EN DASH}\N{EM DASH}\N{HORIZONTAL BAR}\N{MINUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}"  # none is on the - key
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
 
 
@@ -38,11 +39,29 @@ def parse_flags(parser: Callable[[], T]) -> T:
         raise UserError(f"{message} (--help explains)") from None
 
 
+def hint_about(arguments: list[str]) -> str:
+    """What to type in place of characters that a Chinese keyboard or a word processor put into the flags, or ""."""
+    for argument in arguments:
+        if match := re.fullmatch(f"(?=[^=]*[{DASHES}])[-{DASHES}]+([A-Za-z][\\w.{DASHES}-]*)(=.*)?", argument):
+            flag = "--" + re.sub(f"[{DASHES}]+", "-", match[1])
+            return f". In the command, type {flag} in place of {argument.split('=')[0]}"
+        if argument.startswith("-") and "\N{IDEOGRAPHIC SPACE}" in argument:
+            return (
+                f". In the command, type an ordinary space in {argument}: this one is a Chinese keyboard's wide space"
+            )
+        if re.match("[“”‘’].|.+[“”‘’]$", argument):
+            return f'. In the command, type " in place of “ and ”: in {argument} they are part of the text'
+    return ""
+
+
 def read_standard_input() -> str:
-    """All of it, without the mark that some editors put first. Raises UserError where there is none."""
+    """All of it, without the mark that some editors put first. Raises UserError if there is none or it is not UTF-8."""
     if sys.stdin is None:
         raise UserError("there is no standard input to read from: pipe a text into it, or name a file")
-    return sys.stdin.read().removeprefix("\ufeff")
+    try:
+        return sys.stdin.read().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise UserError(f"what came through standard input is not UTF-8 text: see byte {error.start}") from None
 
 
 def run_main(main: Callable[[], None]) -> None:
@@ -53,7 +72,7 @@ def run_main(main: Callable[[], None]) -> None:
     try:
         main()
     except UserError as error:
-        fail(str(error))
+        fail(str(error) + hint_about(sys.argv[1:]))
     except BrokenPipeError:  # `python sample.py | head` closes our output before we are done
         sys.stderr.close()
         sys.exit(0)
