@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
@@ -29,7 +31,7 @@ def parse_flags(parser: Callable[[], T]) -> T:
         with contextlib.redirect_stderr(box):
             return parser()
     except SystemExit as exit_:
-        if not exit_.code:  # --help is not a mistake
+        if exit_.code != 2:  # --help, or `kill`, is not a mistake
             raise
         lines = [line.strip("│╭╮╰╯─ ") for line in box.getvalue().splitlines()]
         message_lines = [line for line in lines[1:] if line]  # lines[0] is the title of the box
@@ -69,6 +71,8 @@ def run_main(main: Callable[[], None]) -> None:
     for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "replace"), (sys.stderr, "replace")):
         if isinstance(stream, io.TextIOWrapper):  # Windows would write in its own code page
             stream.reconfigure(encoding="utf-8", errors=errors)  # a command line may hold bytes that are no character
+    if "WORLD_SIZE" not in os.environ:  # torchrun ends its processes itself, also where they wait for each other
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # remove temporary files first
     try:
         main()
     except UserError as error:
