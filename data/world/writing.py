@@ -40,19 +40,22 @@ def write_stories(
     bar = tqdm(total=count or int(megabytes * 1e6), unit="" if count else "B", unit_scale=True, leave=False)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
-    with bar, partial.open("w", encoding="utf-8", newline="\n") as file:
-        for text, bits in made_in_parallel(seed, language, start, count, processes):
-            size = len(text.encode())
-            file.write(line_of(text, bits, language))
-            totals["documents"] += 1
-            totals["bytes"] += size
-            totals["bits"] += bits
-            bar.update(1 if count else size)
-            if totals["documents"] == count or (count is None and totals["bytes"] >= megabytes * 1e6):
-                break
+    try:
+        with bar, partial.open("w", encoding="utf-8", newline="\n") as file:
+            for text, bits in made_in_parallel(seed, language, start, count, processes):
+                size = len(text.encode())
+                file.write(line_of(text, bits, language))
+                totals["documents"] += 1
+                totals["bytes"] += size
+                totals["bits"] += bits
+                bar.update(1 if count else size)
+                if totals["documents"] == count or (count is None and totals["bytes"] >= megabytes * 1e6):
+                    break
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
     totals["bits"] = round(totals["bits"], 3)
     totals["bits_per_byte"] = round(totals["bits"] / totals["bytes"], 6)
-    partial.replace(out)
     out.with_suffix(".entropy.json").write_text(json.dumps(totals, indent=1) + "\n", encoding="utf-8", newline="\n")
     return totals
 
@@ -78,6 +81,7 @@ def made_in_parallel(seed, language, start, count, processes) -> Iterator[tuple[
             yield from make_block(seed, language, first)
     # "spawn" is the default of Windows and macOS; it works everywhere, and is safe with threads
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent) as pool:
         under_way = deque(pool.submit(make_block, seed, language, next(blocks)) for _ in range(2 * processes))
         try:
@@ -86,6 +90,8 @@ def made_in_parallel(seed, language, start, count, processes) -> Iterator[tuple[
                 under_way.append(pool.submit(make_block, seed, language, next(blocks)))
                 yield from block
         finally:
+            for worker in set(multiprocessing.active_children()) - others:
+                worker.terminate()  # nobody waits for the blocks that are under way
             pool.shutdown(cancel_futures=True)
 
 

@@ -10,6 +10,7 @@ import time
 import pytest
 
 import data.prepare
+import data.world.writing
 import finetune as finetune_script
 import train as train_script
 from finetune import finetune
@@ -134,3 +135,11 @@ def test_kill_leaves_nothing_of_a_corpus_that_is_being_made(tmp_path, monkeypatc
         run_main(data.prepare.main)
     assert exit_.value.code == 128 + signal.SIGTERM
     assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
+
+
+def test_kill_leaves_nothing_of_stories_that_are_being_written(tmp_path, monkeypatch):
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # as run_main does
+    ask_during(monkeypatch, data.world.writing, "line_of", 3)
+    with pytest.raises(SystemExit):
+        data.world.writing.write_stories(tmp_path / "stories.jsonl", count=5, processes=1)
+    assert not list(tmp_path.iterdir())
