@@ -32,7 +32,7 @@ class RealData(NamedTuple):
 def write_shopping_reviews(members: Members, folder: Path) -> None:
     """train.csv, val.csv and test.csv with the columns text, label.
 
-    More than half of the lines occur twice or more, some with other punctuation. Texts of equal letters and digits
+    More than half of the lines repeat another one, some with other punctuation. Texts of equal letters and digits
     count as one here, so that none is in two splits; the few with both labels are left out.
     """
     found: dict[str, tuple[str, set[str]]] = {}  # letters and digits -> (text, labels)
