@@ -13,6 +13,7 @@ folder. Beside it: report.json, curve.png, metrics.jsonl, train_config.json, res
 
 import dataclasses
 import math
+import signal
 import sys
 
 import numpy as np
@@ -90,39 +91,42 @@ def finetune(config: FinetuneConfig) -> dict | None:
     for step in run.steps("fine-tuning"):
         if run.since_best >= config.patience:
             break
-        set_learning_rate(optimizers, learning_rate_scale(step, max_steps, warmup))
-        seed_dropout(config.seed, step)
-        random = np.random.default_rng([config.seed, step])  # for word dropout
-        batch = buckets.batch(step)
-        loss = 0.0
-        for part in np.array_split(batch, min(config.accumulate, len(batch))):
-            share = len(part) / len(batch)
-            with machine.autocast():
-                objective, loss_of_part = task.loss(net, part, machine, random)
-            scaler.scale(objective * share).backward()
-            loss += loss_of_part.item() * share
-        loss = run.agree_on_loss(step, loss)
-        if config.train == "adalora":
-            scaler.scale(config.adalora.orthogonality * distance_from_orthogonal(net)).backward()
-            measure_importance(net, step, max_steps, scaler.get_scale())
-        update(optimizers, scaler, net.parameters(), config.grad_clip, step)
-        if config.train == "adalora":
-            keep_most_important(net, step + 1, max_steps, config.adalora.rank)
-        run.finish_step(step, loss)
+        if run.trains_in(step):
+            set_learning_rate(optimizers, learning_rate_scale(step, max_steps, warmup))
+            seed_dropout(config.seed, step)
+            random = np.random.default_rng([config.seed, step])  # for word dropout
+            batch = buckets.batch(step)
+            loss = 0.0
+            for part in np.array_split(batch, min(config.accumulate, len(batch))):
+                share = len(part) / len(batch)
+                with machine.autocast():
+                    objective, loss_of_part = task.loss(net, part, machine, random)
+                scaler.scale(objective * share).backward()
+                loss += loss_of_part.item() * share
+            loss = run.agree_on_loss(step, loss)
+            if config.train == "adalora":
+                scaler.scale(config.adalora.orthogonality * distance_from_orthogonal(net)).backward()
+                measure_importance(net, step, max_steps, scaler.get_scale())
+            update(optimizers, scaler, net.parameters(), config.grad_clip, step)
+            if config.train == "adalora":
+                keep_most_important(net, step + 1, max_steps, config.adalora.rank)
+            run.finish_step(step, loss)
 
         if run.evaluates_after(step):
-            val_loss, score = task.validate(net, machine)
-            run.record(train_loss=run.mean_loss(), **{"val_loss": val_loss, f"val_{task.score}": score})
-            tqdm.write(f"step {run.done}: validation loss {val_loss:.4f}, {task.score} {score:.4f}")
-            run.since_best += 1
-            if (score, -val_loss) > run.best:
-                run.best, run.since_best = (score, -val_loss), 0
-                task.save(net, config.out)
+            with run.evaluation():
+                val_loss, score = task.validate(net, machine)
+                run.record(train_loss=run.mean_loss(), **{"val_loss": val_loss, f"val_{task.score}": score})
+                tqdm.write(f"step {run.done}: validation loss {val_loss:.4f}, {task.score} {score:.4f}")
+                run.since_best += 1
+                if (score, -val_loss) > run.best:
+                    run.best, run.since_best = (score, -val_loss), 0
+                    task.save(net, config.out)
             run.save()
 
     if run.stopped_early:
         run.say_how_to_go_on()
         return None
+    run.stop.release(signal.SIGTERM)  # `kill` ends the test at once, and --resume begins it anew
     from gpt.finetuning.report import write_report  # here, because scikit-learn and matplotlib take seconds to import
 
     report = write_report(config, net, task, machine, run.seconds)

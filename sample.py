@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from gpt.errors import UserError
+from gpt.files.encodings import read_user_text
 from gpt.running.command_line import parse_flags, read_standard_input, run_main
 
 if TYPE_CHECKING:
@@ -69,13 +70,10 @@ def read_prompts(config: SampleConfig) -> list[str]:
     """The prompts from the flag, the file or standard input; [""] if there is none."""
     if config.prompt and config.prompt_file is not None:
         raise UserError("give --prompt or --prompt-file, not both")
-    try:
-        if config.prompt_file is not None:
-            prompts = [config.prompt_file.read_text(encoding="utf-8-sig").removesuffix("\n")]
-        else:
-            prompts = [read_standard_input().removesuffix("\n") if p == "-" else p for p in config.prompt]
-    except UnicodeDecodeError as error:
-        raise UserError(f"the prompt is not UTF-8 text: see its byte {error.start}") from None
+    if config.prompt_file is not None:
+        prompts = [read_user_text(config.prompt_file).removesuffix("\n")]
+    else:
+        prompts = [read_standard_input().removesuffix("\n") if p == "-" else p for p in config.prompt]
     if "" in prompts:
         raise UserError("the prompt is empty: leave --prompt out to let the model begin a new document")
     return prompts or [""]

@@ -8,8 +8,7 @@
     python train.py tiny --data data/reviews-text --out out/film --init out/tiny    # go on with other text
 
 After each evaluation the best model so far (by validation loss) is in the run folder, which is also a Hugging Face
-model folder. Beside it: train_config.json, metrics.jsonl, resume.pt, from which an interrupted run goes on, and at the
-end loss.png.
+model folder. Beside it: train_config.json, metrics.jsonl, resume.pt (to go on from), and at the end loss.png.
 """
 
 import math
@@ -84,30 +83,32 @@ def train(config: TrainConfig) -> None:
     introduce_training(config, model, corpus, machine, describe_code(model, optimizers))
 
     for step in run.steps("training"):
-        set_learning_rate(optimizers, learning_rate_scale(step, config.max_steps, config.warmup))
-        seed_dropout(config.seed, step, processes.rank)
-        loss = 0.0
-        for inputs, targets in processes.parts(*dataset.batch(step), config.accumulate):  # 2 × (part, T)
-            with machine.autocast():
-                logits = forward(inputs)  # (part, T, V)
-            loss_of_part = token_loss(logits, targets) / config.accumulate
-            scaler.scale(loss_of_part).backward()
-            loss += loss_of_part.detach()
-        loss = run.agree_on_loss(step, float(loss))
-        update(optimizers, scaler, model.parameters(), config.grad_clip, step)
-        run.finish_step(step, loss)
+        if run.trains_in(step):
+            set_learning_rate(optimizers, learning_rate_scale(step, config.max_steps, config.warmup))
+            seed_dropout(config.seed, step, processes.rank)
+            loss = 0.0
+            for inputs, targets in processes.parts(*dataset.batch(step), config.accumulate):  # 2 × (part, T)
+                with machine.autocast():
+                    logits = forward(inputs)  # (part, T, V)
+                loss_of_part = token_loss(logits, targets) / config.accumulate
+                scaler.scale(loss_of_part).backward()
+                loss += loss_of_part.detach()
+            loss = run.agree_on_loss(step, float(loss))
+            update(optimizers, scaler, model.parameters(), config.grad_clip, step)
+            run.finish_step(step, loss)
 
         if run.evaluates_after(step):
-            model.eval()
-            val_loss = validation_loss(compiled, dataset, machine, processes, config.accumulate)
-            check_loss(val_loss, run.done, "validation loss")
-            whole_model = processes.whole_model(model)
-            if processes.is_first:
-                report_progress(run, whole_model, tokenizer, corpus, dataset, val_loss)
-                if val_loss < run.best:
-                    save_model(whole_model, tokenizer, config.out)
-            run.best = min(val_loss, run.best)
-            model.train()
+            with run.evaluation():
+                model.eval()
+                val_loss = validation_loss(compiled, dataset, machine, processes, config.accumulate)
+                check_loss(val_loss, run.done, "validation loss")
+                whole_model = processes.whole_model(model)
+                if processes.is_first:
+                    report_progress(run, whole_model, tokenizer, corpus, dataset, val_loss)
+                    if val_loss < run.best:
+                        save_model(whole_model, tokenizer, config.out)
+                run.best = min(val_loss, run.best)
+                model.train()
             run.save()
 
     if run.stopped_early:
@@ -135,10 +136,9 @@ def introduce_training(config: TrainConfig, model: GPT, corpus: TokensFolder, ma
     """Say what is about to happen."""
     shape, total = config.model, corpus.meta["train_tokens"]
     tokens = config.batch_size * shape.context_length
-    epochs = config.max_steps * tokens / total
     print(f"model    {shape.n_layer} layers, {shape.n_head} heads, {shape.n_embd} wide: {model.num_params():,} weights")
     print(f"data     {corpus.folder}: {total:,} tokens to train on, a vocabulary of {corpus.vocab_size:,}")
-    print(f"plan     {config.max_steps:,} steps of {tokens:,} tokens: {epochs:.3g} epochs")
+    print(f"plan     {config.max_steps:,} steps of {tokens:,} tokens: {config.max_steps * tokens / total:.3g} epochs")
     if config.warmup != config.warmup_steps:
         print(f"         the warm-up is shortened from {config.warmup_steps} to {config.warmup} steps")
     print(f"machine  {machine}")

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from data.world.bilingual import BOTH
 from data.world.story import LANGUAGES
 from gpt.errors import UserError
+from gpt.files.encodings import encoding_of
 from gpt.files.tables import holds_rows, read_rows, whole_characters
 
 PIECE = 1 << 20  # characters, or bytes, read at a time
@@ -56,8 +57,9 @@ def find_files(paths: tuple[Path, ...], suffixes: tuple[str, ...], out: Path) ->
 
 
 def scan(path: Path, name: str, bar: tqdm) -> Source:
-    """Read a file once: check that it is UTF-8, measure it, count its documents and hash it."""
-    digest, decoder = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")()
+    """Read a file once: check that it is text, measure it, count its documents and hash it."""
+    encoding = encoding_of(path).removesuffix("-sig")  # a mark would shift the place of an error
+    digest, decoder = hashlib.sha256(), codecs.getincrementaldecoder(encoding)()
     size = characters = 0
     with path.open("rb") as file:
         while data := file.read(PIECE):
@@ -90,7 +92,7 @@ def documents_of(path: Path) -> Iterator[Document]:
     if path.suffix.lower() == ".csv":
         yield from (Document(iter([row["text"]])) for _, row in read_rows(path, ("text",)) if row["text"])
         return
-    with path.open(encoding="utf-8-sig", newline="") as file:  # "-sig" drops a byte order mark
+    with path.open(encoding=encoding_of(path), newline="") as file:
         if path.suffix.lower() != ".jsonl":
             yield Document(pieces_of(file))
             return
@@ -113,7 +115,7 @@ def documents_of(path: Path) -> Iterator[Document]:
 def cut_documents_of(source: Source, share: float) -> Iterator[tuple[Document, Document]]:
     """Each document of a file as two: the beginning, to be read first, and the last `share` of its characters."""
     if not holds_rows(source.path):
-        with source.path.open(encoding="utf-8-sig", newline="") as file:
+        with source.path.open(encoding=encoding_of(source.path), newline="") as file:
             yield Document(pieces_of(file, int(source.characters * (1 - share)))), Document(pieces_of(file))
         return
     for document in documents_of(source.path):

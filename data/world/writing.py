@@ -77,6 +77,7 @@ def made_in_parallel(seed, language, start, count, processes) -> Iterator[tuple[
             yield from make_block(seed, language, first)
     # "spawn" is the default of Windows and macOS; it works everywhere, and is safe with threads
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent) as pool:
         under_way = deque(pool.submit(make_block, seed, language, next(blocks)) for _ in range(2 * processes))
         try:
@@ -85,6 +86,8 @@ def made_in_parallel(seed, language, start, count, processes) -> Iterator[tuple[
                 under_way.append(pool.submit(make_block, seed, language, next(blocks)))
                 yield from block
         finally:
+            for worker in set(multiprocessing.active_children()) - others:
+                worker.terminate()  # nobody waits for the blocks that are under way
             pool.shutdown(cancel_futures=True)
 
 

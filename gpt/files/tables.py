@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gpt.errors import UserError
+from gpt.files.encodings import encoding_of
 
 csv.field_size_limit(1 << 30)  # one field may hold a whole book
 
@@ -25,7 +26,7 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[
         raise UserError(f"{path} is neither .csv nor .jsonl")
     read = csv_rows if path.suffix.lower() == ".csv" else json_rows
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=encoding_of(path), newline="") as file:
             for line, row in read(file, path, columns):
                 yield line, {name: whole_characters(str(row[name])).strip() for name in columns}
     except UnicodeDecodeError as error:
@@ -40,7 +41,7 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     if path.suffix.lower() != ".jsonl":
         raise UserError(f"{path} is neither .csv nor .jsonl")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=encoding_of(path), newline="") as file:
             yield from json_objects(file, path)
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text ({error.reason}): save it as UTF-8") from None

@@ -24,6 +24,7 @@ from torch import Tensor
 from gpt.errors import UserError
 from gpt.fast.speed_up import speed_up
 from gpt.files.checkpoint import load_model
+from gpt.files.encodings import read_user_text
 from gpt.files.huggingface import holds_adapter
 from gpt.files.tables import holds_rows, read_rows
 from gpt.files.tokenizer_files import load_tokenizer
@@ -76,10 +77,7 @@ def read_texts(config: PredictConfig) -> list[str]:
             raise UserError(f"{config.file}, line {empty[0]}: the text is empty")
         texts = [row["text"] for _, row in rows]
     else:
-        try:
-            content = read_standard_input() if str(config.file) == "-" else config.file.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{config.file} is not UTF-8 text: see byte {error.start}") from None
+        content = read_standard_input() if str(config.file) == "-" else read_user_text(config.file)
         texts = [line.strip() for line in content.split("\n") if line.strip()]
     if not texts or not all(texts):
         raise UserError("there is no text to label: a text must hold more than white space")

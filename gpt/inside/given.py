@@ -6,6 +6,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from gpt.errors import UserError
+from gpt.files.encodings import read_user_text
 from gpt.files.tokenizer_files import MASK, PADDING
 
 Folder = Annotated[Path, arg(help="a model folder")]
@@ -40,10 +41,7 @@ def read_text(text: str, tokenizer, most: int | None = None) -> tuple[list[int],
     Raises UserError if there are fewer than two tokens or more than `most`, or if the file is not UTF-8.
     """
     if text.startswith("@"):
-        try:
-            text = Path(text[1:]).read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{text[1:]} is not UTF-8 text: see byte {error.start}") from None
+        text = read_user_text(Path(text[1:]))
     tokens = tokenizer.encode_document(text)
     before = int(tokenizer.add_bos_token)  # number of tokens added before the text
     if len(tokens) - before < 2:

@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
@@ -12,6 +14,7 @@ from tqdm import tqdm
 from gpt.errors import UserError
 
 T = TypeVar("T")
+DASHES = "\N{EN DASH}\N{EM DASH}\N{HORIZONTAL BAR}\N{MINUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}"  # none is on the - key
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
 
 
@@ -28,7 +31,7 @@ def parse_flags(parser: Callable[[], T]) -> T:
         with contextlib.redirect_stderr(box):
             return parser()
     except SystemExit as exit_:
-        if not exit_.code:  # --help is not a mistake
+        if exit_.code != 2:  # --help, or `kill`, is not a mistake
             raise
         lines = [line.strip("│╭╮╰╯─ ") for line in box.getvalue().splitlines()]
         message_lines = [line for line in lines[1:] if line]  # lines[0] is the title of the box
@@ -38,11 +41,29 @@ def parse_flags(parser: Callable[[], T]) -> T:
         raise UserError(f"{message} (--help explains)") from None
 
 
+def hint_about(arguments: list[str]) -> str:
+    """What to type in place of characters that a Chinese keyboard or a word processor put into the flags, or ""."""
+    for argument in arguments:
+        if match := re.fullmatch(f"(?=[^=]*[{DASHES}])[-{DASHES}]+([A-Za-z][\\w.{DASHES}-]*)(=.*)?", argument):
+            flag = "--" + re.sub(f"[{DASHES}]+", "-", match[1])
+            return f". In the command, type {flag} in place of {argument.split('=')[0]}"
+        if argument.startswith("-") and "\N{IDEOGRAPHIC SPACE}" in argument:
+            return (
+                f". In the command, type an ordinary space in {argument}: this one is a Chinese keyboard's wide space"
+            )
+        if re.match("[“”‘’].|.+[“”‘’]$", argument):
+            return f'. In the command, type " in place of “ and ”: in {argument} they are part of the text'
+    return ""
+
+
 def read_standard_input() -> str:
-    """All of it, without the mark that some editors put first. Raises UserError where there is none."""
+    """All of it, without the mark that some editors put first. Raises UserError if there is none or it is not UTF-8."""
     if sys.stdin is None:
         raise UserError("there is no standard input to read from: pipe a text into it, or name a file")
-    return sys.stdin.read().removeprefix("\ufeff")
+    try:
+        return sys.stdin.read().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise UserError(f"what came through standard input is not UTF-8 text: see byte {error.start}") from None
 
 
 def run_main(main: Callable[[], None]) -> None:
@@ -50,10 +71,12 @@ def run_main(main: Callable[[], None]) -> None:
     for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "replace"), (sys.stderr, "replace")):
         if isinstance(stream, io.TextIOWrapper):  # Windows would write in its own code page
             stream.reconfigure(encoding="utf-8", errors=errors)  # a command line may hold bytes that are no character
+    if "WORLD_SIZE" not in os.environ:  # torchrun ends its processes itself, also where they wait for each other
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # remove temporary files first
     try:
         main()
     except UserError as error:
-        fail(str(error))
+        fail(str(error) + hint_about(sys.argv[1:]))
     except BrokenPipeError:  # `python sample.py | head` closes our output before we are done
         sys.stderr.close()
         sys.exit(0)

@@ -1,5 +1,6 @@
 """What pretraining and fine-tuning share: the clock, the bar, the metrics, saving, stopping and going on."""
 
+import contextlib
 import os
 import shlex
 import signal
@@ -26,16 +27,20 @@ class Run:
 
         for step in run.steps("training"):
             ...
-            loss = run.agree_on_loss(step, loss)
-            ...
-            run.finish_step(step, loss)
-            if run.evaluates_after(step):
+            if run.trains_in(step):
                 ...
+                loss = run.agree_on_loss(step, loss)
+                ...
+                run.finish_step(step, loss)
+            if run.evaluates_after(step):
+                with run.evaluation():
+                    ...
                 run.save()
 
     With config.resume it goes on from resume.pt; otherwise it begins the run folder and saves the state before step 0.
-    Ctrl-C (or `kill`) is a request that is answered at the end of the step, or of the next one if it comes late:
-    everything is saved, the loop ends, and `stopped_early` is true. A second Ctrl-C stops at once.
+    Ctrl-C (or `kill`) is a request that is answered at the end of the step, or of the next one if it comes late. It
+    ends an evaluation at once, and --resume begins with that evaluation; several processes finish it. Everything is
+    saved, the loop ends, and `stopped_early` is true. A second Ctrl-C stops at once.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Run:
         self.saved = -1  # the step after which resume.pt was last written
         self.clock = time.perf_counter()
         self.stopping = self.stopped_early = False
+        self.evaluation_due = False  # that after the steps done: it was not finished
         state = run_folder.go_on(config, identity) if config.resume else None
         if state is not None:
             processes.load(model, optimizers, state)
@@ -68,8 +74,9 @@ class Run:
             self.done, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
             self.saved = self.done
             self.best, self.since_best = state["best"], state.get("since_best", 0)  # older files of train.py lack it
+            self.evaluation_due = state.get("evaluation_due", False)
             if processes.is_first:
-                run_folder.tidy(config.out, self.done)
+                run_folder.tidy(config.out, self.done, self.evaluation_due)
         else:
             if processes.is_first:
                 run_folder.begin(config)
@@ -84,13 +91,22 @@ class Run:
             disable=not self.processes.is_first,
         ) as self.bar:  # fmt: skip
             self.clock = time.perf_counter()
-            for step in range(self.done, self.max_steps):
+            for step in range(self.done - self.evaluation_due, self.max_steps):
                 yield step
-                if self.stopping and self.done < self.max_steps:
+                if (self.stopping or self.asked) and (self.done < self.max_steps or self.evaluation_due):
                     if self.saved != self.done:
                         self.save()
                     self.stopped_early = True
                     return
+
+    @property
+    def asked(self) -> bool:
+        """Whether to stop, where no other process must agree."""
+        return self.processes.size == 1 and self.stop.requested
+
+    def trains_in(self, step: int) -> bool:
+        """False if this step is done already and only its evaluation is left."""
+        return step >= self.done
 
     def agree_on_loss(self, step: int, loss: float) -> float:
         """The mean loss over all processes, which also agree on whether to stop after this step. Raises UserError if it
@@ -127,17 +143,32 @@ class Run:
             self.events.add({"step": self.done, **row})
 
     def evaluates_after(self, step: int) -> bool:
-        """Whether an evaluation is due; the bar says so while it runs."""
+        """Whether to evaluate now; the bar says so while it runs. If we are asked to stop, it waits for --resume."""
         evaluates = (step + 1) % self.eval_every == 0 or step + 1 == self.max_steps
+        if evaluates and self.asked:
+            self.evaluation_due, evaluates = True, False
         if evaluates:
             self.bar.set_postfix_str("evaluating")
         return evaluates
+
+    @contextlib.contextmanager
+    def evaluation(self) -> Iterator[None]:
+        """Around an evaluation, which may end early: then all is as before it, and the run will stop."""
+        before = self.best, self.since_best, self.losses.copy()
+        self.evaluation_due, self.stop.at_once = True, self.processes.size == 1
+        try:
+            yield
+            self.stop.at_once = self.evaluation_due = False
+        except StoppedEarly:
+            (self.best, self.since_best, self.losses), self.stopping = before, True
+        finally:
+            self.stop.at_once = False
 
     def save(self) -> None:
         """All that the run depends on after the steps done so far, into resume.pt. The clock starts again, so that the
         evaluation and the saving before it are not counted as training."""
         state = {"step": self.done, "best": self.best, "since_best": self.since_best, "seconds": self.seconds}
-        state |= {"losses": self.losses, "scaler": self.scaler.state_dict()}
+        state |= {"evaluation_due": self.evaluation_due, "losses": self.losses, "scaler": self.scaler.state_dict()}
         state |= {"weights": self.processes.gather(self.model.state_dict())}
         state |= {"optimizers": [self.processes.gather(optimizer.state_dict()) for optimizer in self.optimizers]}
         if self.processes.is_first:
@@ -154,21 +185,30 @@ class Run:
         print(f"\nstopped after step {self.done}; everything is saved. To go on:\n  {command}")
 
 
+class StoppedEarly(BaseException):
+    """Ends an evaluation. Like KeyboardInterrupt, it is no Exception that somebody might catch."""
+
+
 class StopRequest:
     """Turns Ctrl-C (and `kill`) into a request to stop after this step; a second one stops at once."""
 
     def __init__(self) -> None:
         self.requested = False
+        self.at_once = False  # whether to raise StoppedEarly
         self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def _ask(self, signal_number: int, frame: FrameType | None) -> None:
         self.requested = True
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
+        if self.at_once:
+            self.at_once = False
+            raise StoppedEarly
 
-    def release(self) -> None:
-        """Signals do again what they did before."""
-        for number, handler in self.before.items():
+    def release(self, *numbers: signal.Signals) -> None:
+        """These signals, or both, do again what they did before."""
+        for number in numbers or self.before:
+            handler = self.before[number]
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: set by no Python code
 
 

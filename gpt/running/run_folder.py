@@ -124,9 +124,12 @@ def with_defaults(settings: Any, config: Any) -> dict:
     return as_json(filled)
 
 
-def tidy(folder: Path, step: int) -> None:
-    """Drop the metrics of steps after `step`, which will be done again, and what a killed process left half written."""
+def tidy(folder: Path, step: int, evaluation_due: bool = False) -> None:
+    """Drop the metrics of what will be done again: steps after `step` and, if it is due, the evaluation after that one.
+    Also drop what a killed process left half written."""
     rows = [row for row in read_metrics(folder) if row["step"] <= step]
+    if evaluation_due:
+        rows = [row for row in rows if row["step"] < step or "val_loss" not in row]
     write_text(folder / "metrics.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     remove_left_overs(folder)
 
