@@ -103,7 +103,7 @@ def finetune(config: FinetuneConfig) -> dict | None:
             with machine.autocast(), attack.watched():
                 objective, loss_of_part = task.loss(net, part, machine, random)
             scaler.scale(objective * share).backward()
-            if config.adversarial:  # once more, without the same words, moved to where the loss is higher
+            if config.adversarial:  # the same texts once more, moved to where their loss is higher
                 with machine.autocast(), attack.moved():
                     objective, _ = task.loss(net, part, machine, again)
                 scaler.scale(objective * share).backward()

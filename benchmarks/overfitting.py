@@ -167,7 +167,7 @@ def plot_overfitting(results: dict[str, list[Measures]], config: OverfittingConf
     """Left: training and validation loss part. Middle: the validation loss with each cure. Right: test accuracy."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(15, 5), layout="constrained")
+    figure = Figure(figsize=(13, 4.6), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     curve = results["nothing"][0]["curve"]
     steps, best = [row["step"] for row in curve], lowest(curve)
@@ -198,7 +198,7 @@ def plot_overfitting(results: dict[str, list[Measures]], config: OverfittingConf
     right.set(
         xlabel="test accuracy (dotted: always the commonest label)", title=f"best weights, {len(config.seeds)} seed(s)"
     )
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=100)
 
 
 def main() -> None:
