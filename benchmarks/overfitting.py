@@ -45,9 +45,9 @@ CURES: dict[str, dict[str, Any]] = {  # settings of FinetuneConfig that each one
     "nothing": {},
     "dropout": {"dropout": 0.3},
     "word dropout": {"word_dropout": 0.3},
-    "weight decay": {"weight_decay": 1.0},
-    "L2": {"l2": 0.01},
-    "FGM": {"adversarial": 0.5},
+    "weight decay": {"weight_decay": 3.0},
+    "L2": {"l2": 0.03},
+    "FGM": {"adversarial": 0.2},
     "synonyms": {},
     "retold": {},
     "pseudo-labels": {},
@@ -66,7 +66,7 @@ class OverfittingConfig:
     """number of labels to learn from"""
     more_labels: int = 1000
     """number of labels of "more labels\""""
-    steps: int = 400
+    steps: int = 100
     """updates of each run"""
     copies: int = 8
     """new texts for each labelled one, by synonyms and retold"""

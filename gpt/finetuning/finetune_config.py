@@ -96,8 +96,8 @@ class FinetuneConfig:
     word_dropout: float = 0.0
     """fraction of each text's tokens dropped during training, chosen anew for each update"""
     adversarial: float = 0.0
-    """also learn each text with its embeddings moved this far in the direction in which the loss grows fastest (FGM);
-    try a fifth of the length of a token's embedding, which is 2.6 in out/tiny. Costs a second pass"""
+    """also learn each text with its embeddings moved this far, all together, in the direction in which the loss grows
+    fastest (FGM); try 0.2 with out/tiny, in which a token's embedding is 2.6 long. Each update takes twice as long"""
     label_smoothing: float = 0.0
     """fraction of the target probability that is spread evenly over all labels"""
     class_weights: bool = False
