@@ -11,6 +11,7 @@ The best model so far (by the validation split) is always in the run folder, whi
 folder. Beside it: report.json, curve.png, metrics.jsonl, train_config.json, resume.pt, and confusion.png or scores.png.
 """
 
+import copy
 import dataclasses
 import math
 import signal
@@ -29,6 +30,7 @@ from gpt.files.atomic import sha256
 from gpt.files.checkpoint import load_model
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.adalora import distance_from_orthogonal, keep_most_important, measure_importance
+from gpt.finetuning.adversarial import FastGradientMethod
 from gpt.finetuning.batches import Buckets
 from gpt.finetuning.compare import compare_with_scratch, further_runs
 from gpt.finetuning.evaluate import evaluate
@@ -38,7 +40,7 @@ from gpt.finetuning.predict import predict
 from gpt.finetuning.prefix import context_after
 from gpt.finetuning.task import Task
 from gpt.finetuning.tasks import load_task
-from gpt.finetuning.trainable import build_finetuning_optimizers, choose_weights, count_weights
+from gpt.finetuning.trainable import build_finetuning_optimizers, choose_weights, count_weights, l2_penalty
 from gpt.optim import learning_rate_scale, set_learning_rate, update
 from gpt.running.command_line import parse_flags, run_main
 from gpt.running.device import Machine, pick_machine
@@ -79,6 +81,7 @@ def finetune(config: FinetuneConfig) -> dict | None:
     twins: Twins = {} if config.plain else speed_up(net, machine.device, machine.dtype)
     optimizers = build_finetuning_optimizers(net, config, twins)
     scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.dtype == torch.float16)
+    attack = FastGradientMethod(net.transformer.wte, config.adversarial)
 
     # The plan
     buckets = Buckets([len(text) for text in task.tokens["train"]], config.batch_size, config.seed)
@@ -98,12 +101,18 @@ def finetune(config: FinetuneConfig) -> dict | None:
             batch = buckets.batch(step)
             loss = 0.0
             for part in np.array_split(batch, min(config.accumulate, len(batch))):
-                share = len(part) / len(batch)
-                with machine.autocast():
+                share, again = len(part) / len(batch), copy.deepcopy(random)
+                with machine.autocast(), attack.watched():
                     objective, loss_of_part = task.loss(net, part, machine, random)
                 scaler.scale(objective * share).backward()
+                if config.adversarial:  # the same texts once more, moved to where their loss is higher
+                    with machine.autocast(), attack.moved():
+                        objective, _ = task.loss(net, part, machine, again)
+                    scaler.scale(objective * share).backward()
                 loss += loss_of_part.item() * share
             loss = run.agree_on_loss(step, loss)
+            if config.l2:
+                scaler.scale(config.l2 * l2_penalty(net)).backward()
             if config.train == "adalora":
                 scaler.scale(config.adalora.orthogonality * distance_from_orthogonal(net)).backward()
                 measure_importance(net, step, max_steps, scaler.get_scale())

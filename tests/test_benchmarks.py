@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from benchmarks import adapting, gpu, objectives, time_to_loss
+from benchmarks import adapting, gpu, objectives, overfitting, time_to_loss
 from benchmarks import train as speed
 from benchmarks.contenders import measure, start
 from benchmarks.roofline import matrix_rate, table
+from data.world.reviews import write_reviews as write_world_reviews
 from gpt.errors import UserError
 from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.model import GPT, GPTConfig
@@ -190,6 +191,37 @@ def test_the_rate_of_a_method_is_chosen_by_validation_and_not_by_the_test(tmp_pa
     (tmp_path / "out").mkdir()
     config = adapting.AdaptingConfig(("bias",), (0,), (), (1e-3, 1e-2), base, tmp_path, tmp_path / "out")
     assert adapting.compare(config, FinetuneConfig()).endswith("| 0.001 | 50.0% |")
+
+
+def test_over_fitting_is_cured_in_every_way_and_what_is_finished_is_not_done_again(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(adapting.multiprocessing, "get_context", lambda _: InThisProcess())
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **_: path.touch())  # quicker
+    write_world_reviews(tmp_path / "data", 150, "hard", 1, "en")
+    cures = ("FGM", "retold", "pseudo-labels")
+    config = overfitting.OverfittingConfig(
+        cures,
+        (3,),
+        20,
+        60,
+        steps=2,
+        copies=2,
+        min_confidence=0.34,
+        model=base,
+        data=tmp_path / "data",
+        out=tmp_path / "o",
+    )
+    settings = FinetuneConfig(batch_size=8, evaluations=1, device="cpu", threads=1)
+    told = overfitting.compare_cures(config, settings)
+    results = json.loads((config.out / "results.json").read_text(encoding="utf-8"))["results"]
+    assert list(results) == ["nothing", *cures] and told.count("\n") == 5
+    texts = {cure: runs[0]["texts"] for cure, runs in results.items()}
+    assert (texts["nothing"], texts["FGM"], texts["retold"]) == (20, 20, 60)
+    assert 20 < texts["pseudo-labels"] <= 120
+    assert results["FGM"][0]["settings"]["adversarial"] > 0 == results["nothing"][0]["settings"]["adversarial"]
+    monkeypatch.setattr(adapting, "fine_tune_alone", None)
+    assert overfitting.compare_cures(config, settings) == told
+    with pytest.raises(UserError, match="'hope'"):
+        overfitting.OverfittingConfig(("hope",))
 
 
 def test_what_is_measured_on_a_gpu_can_be_tried_out_on_a_cpu(tmp_path, monkeypatch, capsys):

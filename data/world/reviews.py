@@ -17,6 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data.world import review_words
+from data.world.exchangeable import exchangeable, write_exchangeable
 from data.world.people import SPECIES, TRAITS
 from data.world.places import PLACES
 from data.world.recorder import Draw
@@ -91,7 +92,8 @@ def fill(chooser, template, words, **known):
 def write_reviews(
     out: Path, count: int, difficulty: str, seed: int, language: str, topics: tuple[str, ...] = TOPICS
 ) -> dict[str, int]:
-    """Write train.csv, val.csv and test.csv (`text,label`) to the folder `out`; no text occurs twice.
+    """Write train.csv, val.csv and test.csv (`text,label`) to the folder `out`; no text occurs twice. Beside them,
+    synonyms.txt holds words that may stand for each other.
 
     -> {"train": number of reviews, "val": ..., "test": ...}. The counts of the three labels in a split differ by at
     most one.
@@ -116,6 +118,7 @@ def write_reviews(
                     seen.add(text)
                     writer.writerow([text, label])
                     bar.update(1)
+    write_exchangeable(out, exchangeable(language, tones(review_words.WORDS[language], difficulty), HELD_OUT))
     return sizes
 
 

@@ -3,6 +3,7 @@
     python finetune.py test --model out/sentiment --data data/toys.csv
     python finetune.py test --model out/sentiment --data data/toys.csv --train-data data/reviews
     python finetune.py test --model out/questions --data data/more-questions --out more.json
+    python finetune.py test --model out/sentiment --data data/reviews --robustness
 
 The TF-IDF baseline of a fine-tuning needs its training examples, which --train-data names; without them, the only
 baseline is the commonest label of these very examples.
@@ -28,7 +29,9 @@ from gpt.finetuning.conversations import read_conversations
 from gpt.finetuning.found import find_spans
 from gpt.finetuning.labelled import find_split, label_numbers, read_examples, read_splits
 from gpt.finetuning.labelling import classify
+from gpt.finetuning.robustness import describe_robustness, measure_robustness
 from gpt.finetuning.saved import kind_of, load_fine_tuned, room_for_answer
+from gpt.finetuning.synonyms import SYNONYMS, read_synonyms
 from gpt.finetuning.tag_measures import describe_tags, measure_tags
 from gpt.finetuning.tagged import encode_with_places, read_tagged
 from gpt.finetuning.tagger import GPTTagger
@@ -49,6 +52,14 @@ class EvaluateConfig:
     """for a model that labels texts: what it was fine-tuned with, to test a linear model on TF-IDF of that beside it"""
     out: Path | None = None
     """also write the measures to this JSON file, which must not exist yet"""
+    robustness: bool = False
+    """also count the answers that flip when two letters of a word are swapped, capitals or the last mark of punctuation
+    dropped, or a word exchanged for a synonym; for labels alone"""
+    synonyms: Path | None = None
+    """with --robustness: a file of words that may stand for each other, one group on each line, with commas; by default
+    synonyms.txt beside the data, if it is there"""
+    seed: int = 0
+    """with --robustness: another seed changes other words"""
     device: str = "auto"
     """cpu, cuda, cuda:1 or mps; auto selects the fastest available device"""
 
@@ -62,10 +73,14 @@ def evaluate(arguments: list[str], find_world_score: Callable[[Path], WorldScore
         raise UserError(f"{config.data} holds no test.csv or test.jsonl, and is not such a file itself")
     if config.out and config.out.exists():
         raise UserError(f"{config.out} already exists: name another file for --out")
+    if config.synonyms and not config.robustness:
+        raise UserError("--synonyms says which words to exchange for --robustness: give both")
     machine = pick_machine(config.device)
     if kind_of(config.model) is None and (config.model / "model.safetensors").is_file():
         raise UserError(f"{config.model} holds a model that was not fine-tuned: fine-tune it first with finetune.py")
     net, tokenizer = load_fine_tuned(config.model, machine.device), load_tokenizer(config.model)
+    if config.robustness and (not isinstance(net, GPTClassifier) or net.is_regression):
+        raise UserError(f"--robustness counts labels that flip, and {config.model} gives none: leave it out")
     speed_up(net, machine.device, machine.dtype)
     if config.train_data and not isinstance(net, GPTClassifier):
         raise UserError(f"{config.model} does not label whole texts, so there is no such baseline: omit --train-data")
@@ -77,6 +92,9 @@ def evaluate(arguments: list[str], find_world_score: Callable[[Path], WorldScore
         report, description = evaluate_spans(net, tokenizer, path, machine)
     else:
         report, description = evaluate_labels(net, tokenizer, path, machine, config.train_data)
+        if config.robustness:
+            report["robustness"], flips = evaluate_robustness(config, net, tokenizer, path, machine)
+            description += f"\n\n{flips}"
     print(f"{config.model} on {path}\n\n{description}")
     if config.out:
         about = {"model": str(config.model), "data": str(path)}
@@ -112,6 +130,20 @@ def evaluate_labels(
     tokens = [ids[: net.config.context_length] for ids in tokens]
     report = measure_labels(net.labels, texts, targets, classify(net, tokens, machine))
     return report, describe_labels(report)
+
+
+def evaluate_robustness(
+    config: EvaluateConfig, net: GPTClassifier, tokenizer: Tokenizer, path: Path, machine: Machine
+) -> tuple[dict[str, Any], str]:
+    """(Measures, the same as text.) The labels are known to the model."""
+    file = config.synonyms or path.parent / SYNONYMS
+    synonyms = read_synonyms(file) if config.synonyms or file.is_file() else None
+    examples = read_examples(path)
+    truth = np.array([net.labels.index(example.label) for example in examples])
+    texts = [example.text for example in examples]
+    report = measure_robustness(net, tokenizer, texts, truth, machine, synonyms, config.seed)
+    description = describe_robustness(report)
+    return report, description if synonyms else f"{description}\n\nno word was exchanged: there is no {file}"
 
 
 def evaluate_spans(net: GPTTagger, tokenizer: Tokenizer, path: Path, machine: Machine) -> tuple[dict[str, Any], str]:

@@ -3,6 +3,7 @@ Or label them with a model that was never fine-tuned: words stand for the labels
 
     python finetune.py predict --model out/sentiment --text "not bad at all" "I fell asleep"
     python finetune.py predict --model out/questions --file stories.jsonl --format jsonl
+    python finetune.py predict --model out/sentiment --file new.txt --format jsonl --min-confidence 0.95 > sure.jsonl
     cat reviews.txt | python finetune.py predict --model out/one out/two out/three --file -
     python finetune.py predict --model out/tiny --label-words positive=good negative=bad --text "I fell asleep."
     python finetune.py predict --model out/tiny --label-words positive=good negative=bad --file reviews.txt \
@@ -51,6 +52,9 @@ class PredictConfig:
     """a file with the texts; - reads standard input"""
     format: Literal["table", "jsonl"] = "table"
     """a readable table, or one JSON object per line"""
+    min_confidence: float = 0.0
+    """for labels: leave out texts whose likeliest label has a lower probability. What is left, in --format jsonl, are
+    pseudo-labels, which finetune.py and data.augment read"""
     temperature: float = 0.0
     """for written answers: 0 takes the likeliest token each time, more lets chance decide"""
     label_words: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL=WORD ...")] = ()
@@ -98,11 +102,15 @@ def predict(arguments: list[str]) -> None:
     )
     if bool(config.text) == (config.file is not None):
         raise UserError("give the texts with --text, or a file of them with --file")
+    if not 0 <= config.min_confidence <= 1:
+        raise UserError(f"--min-confidence is {config.min_confidence}: it must be from 0 to 1")
     machine = pick_machine(config.device)
     kinds = {folder: kind_of(folder) for folder in config.model}
     if len(config.model) > 1 and (config.label_words or set(kinds.values()) & {"answers", "tags"}):
         raise UserError("only models fine-tuned to label texts can be averaged: give --model one folder")
     check_prompting(config, kinds)
+    if config.min_confidence and set(kinds.values()) & {"answers", "tags"}:
+        raise UserError("--min-confidence is for models that label texts: leave it out")
     kind = kinds.get(config.model[0]) if config.model else None
     shows = {"answers": show_answers, "tags": show_spans}
     show = show_prompted_labels if config.label_words else shows.get(kind or "labels", show_labels)
@@ -150,6 +158,13 @@ def show_prompted_labels(config: PredictConfig, machine: Machine) -> None:
 
 def print_labels(config: PredictConfig, texts: list[str], labels: tuple[str, ...], answers: Tensor) -> None:
     """answers: probabilities (texts, labels), or with one label numbers (texts, 1)."""
+    sure = answers.max(1).values >= config.min_confidence  # (texts,)
+    if config.min_confidence and len(labels) == 1:
+        raise UserError("--min-confidence is for labels, and this model gives numbers: leave it out")
+    if config.min_confidence:
+        texts, answers = [text for text, is_sure in zip(texts, sure, strict=True) if is_sure], answers[sure]
+        share, least = f"{len(texts):,} of {len(sure):,} texts", f"{config.min_confidence:.0%}"
+        print(f"note: {share} have a label of probability {least} or more; the others are left out", file=sys.stderr)
     if config.format == "table":
         print("  ".join([*(f"{label:>10}" for label in labels), "answer      text"]))
     for text, row in zip(texts, answers.tolist(), strict=True):

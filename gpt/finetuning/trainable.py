@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from gpt.errors import UserError
@@ -38,6 +39,22 @@ def count_weights(model: Net) -> tuple[int, int]:
     """(Number of trained weights, number of all weights.)"""
     sizes = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
+
+
+def is_regularised(name: str, weight: Tensor) -> bool:
+    """Whether a weight shall stay small: the matrices, but not embeddings. (A prefix has 4 dimensions.)"""
+    return weight.ndim == 2 and ".wte." not in name and ".wpe." not in name
+
+
+def l2_penalty(model: Net) -> Tensor:
+    """½ Σ w² over the trained matrices that weight decay reaches too, (). Its gradient is w.
+
+    With plain gradient descent this and weight decay are the same. Adam divides the gradient, and the penalty in it, by
+    the gradient's usual size: a weight with large gradients is then pulled less ("Decoupled Weight Decay
+    Regularization", Loshchilov and Hutter 2019, section 2).
+    """
+    weights = [w for name, w in model.named_parameters() if w.requires_grad and is_regularised(name, w)]
+    return 0.5 * torch.stack([weight.square().sum() for weight in weights]).sum()
 
 
 def build_finetuning_optimizers(net: Net, config: FinetuneConfig, twins: Mapping[type, type]) -> list[Optimizer]:
@@ -75,7 +92,7 @@ def build_layerwise_optimizers(
             rate = config.learning_rate
         else:  # position embeddings
             rate = lowest
-        decay = config.weight_decay if weight.ndim == 2 and ".wpe." not in name else 0.0  # a prefix has 4 dimensions
+        decay = config.weight_decay if is_regularised(name, weight) else 0.0
         groups.setdefault((rate, decay), []).append(weight)
     settings = [
         {"params": ws, "lr": rate, "peak_lr": rate, "weight_decay": decay} for (rate, decay), ws in groups.items()

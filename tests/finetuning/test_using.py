@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 
+import numpy as np
 import pytest
 
 import finetune as finetune_script
@@ -13,6 +14,7 @@ from gpt.files.checkpoint import load_model, save_model
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.conversations import Conversation
 from gpt.finetuning.finetune_config import FinetuneConfig
+from gpt.finetuning.labelled import read_examples
 from gpt.finetuning.saved import kind_of, room_for_answer
 from gpt.finetuning.written import write_answers
 from gpt.running.device import pick_machine
@@ -199,3 +201,42 @@ def test_fewer_examples_are_used_where_they_are_asked_for(models, tmp_path):
         with pytest.raises(UserError, match="--labels asks for 9,999"):
             finetune(dataclasses.replace(config, labels=9999, overwrite=True))
     assert kind_of(tmp_path / "tags") == "tags"
+
+
+def test_robustness_is_asked_for_on_the_command_line_and_is_the_same_each_time(
+    models, reviews, monkeypatch, capsys, tmp_path
+):
+    (tmp_path / "words.txt").write_text("great, lovely\nawful, dreadful\n", encoding="utf-8")
+    ask = ("test", "--model", models / "labels-model", "--data", reviews, "--robustness", "--device", "cpu")
+    told = run(monkeypatch, capsys, *ask, "--synonyms", tmp_path / "words.txt", "--out", tmp_path / "one.json").out
+    run(monkeypatch, capsys, *ask, "--synonyms", tmp_path / "words.txt", "--out", tmp_path / "two.json")
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8")) for name in ("one", "two"))
+    assert one == two and one["robustness"].keys() == {"letters", "capitals", "end", "synonym"}
+    assert "answers flip" in told and one["robustness"]["end"]["texts"] == 0  # these reviews end without a mark
+    assert "no word was exchanged" in run(monkeypatch, capsys, *ask).out
+
+
+@pytest.mark.parametrize("flags", [("--robustness",), ("--synonyms", "words.txt")])
+def test_robustness_where_it_means_nothing_is_refused(models, flags, monkeypatch, capsys):
+    with pytest.raises(UserError, match="--robustness"):
+        run(
+            monkeypatch, capsys, "test", "--model", models / "tags-model", "--data", models / "tags/train.jsonl", *flags
+        )
+
+
+def test_only_confident_labels_are_kept_and_can_be_read_as_examples(models, reviews, monkeypatch, capsys, tmp_path):
+    ask = ("predict", "--model", models / "labels-model", "--file", reviews / "test.csv", "--format", "jsonl")
+    rows = [json.loads(line) for line in run(monkeypatch, capsys, *ask).out.splitlines()]
+    least = float(np.median([max(row["probabilities"].values()) for row in rows]))
+    kept = run(monkeypatch, capsys, *ask, "--min-confidence", least)
+    sure = [json.loads(line) for line in kept.out.splitlines()]
+    assert 0 < len(sure) < len(rows) and f"{len(sure)} of {len(rows)} texts" in kept.err
+    assert [row["text"] for row in sure] == [r["text"] for r in rows if max(r["probabilities"].values()) >= least]
+    (tmp_path / "sure.jsonl").write_text(kept.out, encoding="utf-8")
+    assert [e.label for e in read_examples(tmp_path / "sure.jsonl")] == [row["label"] for row in sure]
+
+
+@pytest.mark.parametrize(("model", "least"), [("tags-model", 0.5), ("labels-model", 2)])
+def test_confidence_where_it_means_nothing_is_refused(models, model, least, monkeypatch, capsys):
+    with pytest.raises(UserError, match="--min-confidence"):
+        run(monkeypatch, capsys, "predict", "--model", models / model, "--text", "x", "--min-confidence", least)
