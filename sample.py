@@ -166,6 +166,7 @@ def main() -> None:
     from gpt.fast.linear import useful_threads
     from gpt.fast.speed_up import speed_up
     from gpt.files.checkpoint import load_model
+    from gpt.files.int8_file import holds_int8
     from gpt.files.tokenizer_files import load_tokenizer
     from gpt.inside.interpret import exit_after
     from gpt.running.device import pick_machine
@@ -177,8 +178,8 @@ def main() -> None:
     if not config.plain:
         speed_up(model, machine.device, torch.float32)
         torch.set_num_threads(useful_threads(model))
-    if config.quantize == "int8":
-        quantize_int8(model)
+        if config.quantize == "int8" or holds_int8(config.model):
+            quantize_int8(model)
     if config.score:
         for prompt in prompts:
             print_score(model, tokenizer, prompt, config.logprobs or 0)
