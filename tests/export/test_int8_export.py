@@ -1,4 +1,4 @@
-"""python -m gpt.export.int8: a quarter of the bytes, the same tokens as --quantize, and every command takes the folder."""
+"""python -m gpt.export.int8: a quarter of the bytes, the tokens of --quantize, and every command takes it."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from finetune import finetune
 from gpt.classifier import GPTClassifier
 from gpt.errors import UserError
 from gpt.export import int8 as export
-from gpt.fast.int8 import quantize_int8, to_int8
+from gpt.fast.int8 import Int8Linear, quantize_int8, to_int8
 from gpt.files.checkpoint import load_model, save_model
 from gpt.files.int8_file import INT8_FILE, from_int8, holds_int8
 from gpt.files.tokenizer_files import load_tokenizer
@@ -101,8 +101,8 @@ def test_the_server_computes_in_8_bits_by_itself(folders):
 
     served = load_served(folders, pick_machine("cpu", plain=True), Limits(), quantize=False)
     try:
-        heads = {name: writer.engine.rows.decoder.head for name, writer in served.items()}
-        print(heads)
+        heads = {name: writer.engine.model.lm_head for name, writer in served.items()}
+        assert isinstance(heads["small"], Int8Linear) and not isinstance(heads["whole"], Int8Linear)
     finally:
         for each in served.values():
             each.close()
@@ -152,7 +152,7 @@ def test_a_model_in_8_bits_can_be_fine_tuned_and_its_adapter_finds_it(folders, r
 def test_transformers_refuses_the_folder(folders):
     transformers = pytest.importorskip("transformers")
     for kind in (transformers.AutoModelForCausalLM, transformers.GPTNeoXForCausalLM):
-        with pytest.raises(OSError, match="no file named model.safetensors"):
+        with pytest.raises(OSError, match="no file named"):
             kind.from_pretrained(folders[1])
 
 
