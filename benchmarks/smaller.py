@@ -16,50 +16,44 @@ Progress goes to stderr, the table to stdout, every number to results.json and a
 stopped, the same command goes on.
 """
 
-import copy
+import contextlib
 import json
 import sys
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import safetensors.torch
 import torch
 import tyro
 from torch import Tensor
 
-from benchmarks.few_bits import round_matrices
 from benchmarks.roofline import table
 from benchmarks.smaller_plot import plot_smaller
+from benchmarks.smaller_variants import NEVER, Lab, Variant, variants
 from data.default import default_stories
 from data.world.samples import LONGEST_STORY, judge_stories
 from gpt.dataset import Dataset
 from gpt.errors import UserError
-from gpt.export.pruning import drop_blocks, prune_weights, share_of_zeros, train_pruned
+from gpt.export.pruning import share_of_zeros
 from gpt.fast.batch import Batch
-from gpt.fast.int8 import quantize_int8
 from gpt.fast.speed_up import speed_up
 from gpt.files.atomic import write_text
 from gpt.files.checkpoint import load_model
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.files.tokens_folder import TokensFolder
-from gpt.inside.ablation import losses_without
 from gpt.inside.adaptive_depth import EarlyLeavingDecoder, depth_and_loss
 from gpt.model import GPT
 from gpt.running.command_line import parse_flags, run_main
-from gpt.running.device import Machine, pick_machine
-from gpt.running.processes import Processes
+from gpt.running.device import pick_machine
 from gpt.running.run_folder import config_to_json
 from gpt.running.streaming import stream_texts
-from gpt.running.validation import validation_loss
 from gpt.sampling import Sampling
-from gpt.tokenizer import Tokenizer
 
-NEVER = 2.0  # a threshold that no probability reaches
 HEAD = ["variant", "KB", "KB zipped", "zeros", "depth", "nats/token", "bits/byte", "grammatical", "and consistent"]
 Measures = dict[str, Any]  # of one variant
+MATTER = ("model", "steps", "tokens", "stories", "seed")  # the settings on which a variant's measures depend
 
 
 @dataclass(frozen=True)
@@ -84,90 +78,6 @@ class SmallerConfig:
     """stories to judge"""
     seed: int = 0
     """of the stories; the training's batches use seed + 1, which the model has not seen in that order"""
-
-
-class Lab(NamedTuple):
-    """What all variants are made from and measured with."""
-
-    whole: GPT
-    tokenizer: Tokenizer
-    corpus: TokensFolder
-    machine: Machine
-    config: SmallerConfig
-
-    def loss(self, model: GPT, tokens: Any) -> float:
-        """In nats per token, on these tokens of the corpus."""
-        dataset = Dataset(tokens, tokens, self.tokenizer.end_of_text, model.config.context_length, batch_size=32)
-        return validation_loss(model, dataset, self.machine, Processes(0, 1, self.machine.device), accumulate=1)
-
-    def copy(self) -> GPT:
-        return copy.deepcopy(self.whole)
-
-
-class Variant(NamedTuple):
-    name: str
-    make: Callable[[], GPT]
-    size: float | None = None  # bytes on the disk, where they are computed and not those of the tensors
-    threshold: float = NEVER  # for leaving early
-
-
-def variants(lab: Lab) -> list[Variant]:
-    """All that are measured."""
-    heads, blocks = least_needed(lab)
-    found = [Variant("float32", lab.copy), Variant("int8", lambda: in_8_bits(lab))]
-    for bits in lab.config.bits:
-        model = lab.copy()
-        size = round_matrices(model, bits)
-        found.append(Variant(f"{bits} bits", lambda model=model: model, size))
-    found.append(Variant("0 % zeros, trained", lambda: pruned(lab, 0.0, trained=True)))
-    for fraction in lab.config.fractions:
-        for trained in (False, True):
-            name = f"{fraction:.0%}".replace("%", " % zeros") + ", trained" * trained
-            found.append(Variant(name, lambda f=fraction, t=trained: pruned(lab, f, t)))
-    for count in range(len(heads) // 4, len(heads), max(1, len(heads) // 4)):
-        name = f"without {count} of {len(heads)} heads"
-        found.append(Variant(name, lambda off=heads[:count]: without_these_heads(lab, off)))
-    for count in range(1, len(blocks)):
-        gone = tuple(sorted(blocks[:count]))
-        for trained in (False, True):
-            name = f"without block {' and '.join(map(str, gone))}" + ", trained" * trained
-            found.append(Variant(name, lambda g=gone, t=trained: pruned(lab, 0.0, t, g)))
-    for threshold in lab.config.thresholds:
-        found.append(Variant(f"leaves at {threshold:g}", lab.copy, threshold=threshold))
-    return found
-
-
-def least_needed(lab: Lab) -> tuple[list[tuple[int, int]], list[int]]:
-    """(Heads as (layer, head) from 0, numbers of blocks from 1), each with the least needed first."""
-    _, heads, blocks = losses_without(lab.copy(), lambda model: lab.loss(model, lab.corpus.train[:5_000]))
-    order = heads.flatten().argsort().tolist()
-    return [divmod(number, heads.size(1)) for number in order], (blocks[:, 0].argsort() + 1).tolist()
-
-
-def in_8_bits(lab: Lab) -> GPT:
-    model = lab.copy()
-    quantize_int8(model)
-    return model
-
-
-def pruned(lab: Lab, fraction: float, trained: bool, blocks: tuple[int, ...] = ()) -> GPT:
-    model = lab.copy()
-    drop_blocks(model, blocks)
-    masks = prune_weights(model, fraction)
-    if trained:
-        twins = speed_up(model, lab.machine.device, lab.machine.dtype)
-        dataset = lab.corpus.dataset(model.config.context_length, 16, lab.config.seed + 1)
-        train_pruned(model, dataset, masks, lab.config.steps, lab.machine, twins)
-    return model
-
-
-@torch.no_grad()
-def without_these_heads(lab: Lab, heads: list[tuple[int, int]]) -> GPT:
-    """Each head's columns of the output matrix are 0, for good."""
-    model, hs = lab.copy(), lab.whole.config.head_size
-    for layer, head in heads:
-        model.transformer.h[layer].attn.c_proj.weight[:, head * hs : (head + 1) * hs] = 0
-    return model
 
 
 def measure(lab: Lab, variant: Variant) -> Measures:
@@ -214,7 +124,9 @@ def tell_stories(lab: Lab, model: GPT, threshold: float) -> list[str]:
 
 def compare(config: SmallerConfig) -> str:
     """Measure what is not measured yet; write results.json and the picture. Returns the table."""
-    corpus, machine = TokensFolder(config.data or default_stories(2048)), pick_machine("cpu", "float32", "off")
+    with contextlib.redirect_stdout(sys.stderr):
+        folder = config.data or default_stories(2048)
+    corpus, machine = TokensFolder(folder), pick_machine("cpu", "float32", "off")
     if not corpus.meta.get("world"):
         raise UserError(f"{corpus.folder} holds no stories of the toy world, which alone the judge can judge")
     whole = load_model(config.model)
@@ -238,6 +150,7 @@ def measured_once(lab: Lab, variant: Variant) -> Measures:
     """The measures of a variant: read from its file, or made and written there. Raises UserError if the file is of
     other settings."""
     settings = {key: value for key, value in config_to_json(lab.config).items() if key in MATTER}
+    settings["data"] = lab.corpus.folder.as_posix()
     path = lab.config.out / f"{variant.name.replace(' %', '').replace(',', '').replace(' ', '-')}.json"
     if path.is_file():
         measures = json.loads(path.read_text(encoding="utf-8"))
@@ -248,9 +161,6 @@ def measured_once(lab: Lab, variant: Variant) -> Measures:
     lab.config.out.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps({"settings": settings} | measures, indent=1, ensure_ascii=False) + "\n")
     return measures
-
-
-MATTER = ("model", "data", "steps", "tokens", "stories", "seed")  # the settings on which a variant's measures depend
 
 
 def row_of(name: str, measures: Measures) -> list[str]:
