@@ -58,7 +58,7 @@ class SampleConfig:
     exit_layer: int | None = None
     """predict from the output of this layer: leave out those above it"""
     quantize: Literal["int8"] | None = None
-    """store the weights in 8 bits: a quarter of the memory"""
+    """store the weights in 8 bits: a quarter of the memory (gpt.export.int8 keeps them so on the disk)"""
     plain: bool = False
     """only the plain code of gpt/*.py: the whole text is read again for every token"""
     device: str = "auto"

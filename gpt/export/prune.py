@@ -40,8 +40,8 @@ class PruneConfig:
     """a tokens folder to train on afterwards, for language models"""
     steps: int = 100
     """updates of that training"""
-    seed: int = 0
-    """of that training's batches"""
+    seed: int = 1
+    """of the order of that training's batches; train.py's own is 0"""
     device: str = "auto"
     """cpu, cuda, cuda:1 or mps; auto selects the fastest available device"""
     overwrite: bool = False
@@ -72,25 +72,27 @@ def prune(net: "Net", config: PruneConfig) -> None:
     from gpt.running.processes import Processes
     from gpt.running.validation import describe_loss, validation_loss
 
+    machine = pick_machine(config.device)
+    net.to(machine.device)
     drop_blocks(net, config.drop_blocks)
     masks = prune_weights(net, config.fraction)
     if config.data is None:
         return
     if not isinstance(net, GPT) or not net.config.causal:
         raise UserError(f"{config.model} holds no causal language model, which alone is trained here: leave out --data")
-    corpus, machine = TokensFolder(config.data), pick_machine(config.device)
+    corpus = TokensFolder(config.data)
     if load_tokenizer(config.data).ids != load_tokenizer(config.model).ids:
         raise UserError(f"{config.data} was not prepared with the tokenizer of {config.model}: see --tokenizer there")
     dataset = corpus.dataset(net.config.context_length, BATCH_SIZE, config.seed)
+    twins = speed_up(net, machine.device, machine.dtype)
 
-    twins = speed_up(net.to(machine.device), machine.device, machine.dtype)
-    alone = Processes(rank=0, size=1, device=machine.device)
-    for what in ("pruned", "trained again"):
-        if what == "trained again":
-            train_pruned(net, dataset, masks, config.steps, machine, twins, config.seed)
-        loss = validation_loss(net, dataset, machine, alone, accumulate=1)
+    def print_loss(what: str) -> None:
+        loss = validation_loss(net, dataset, machine, Processes(0, 1, machine.device), accumulate=1)
         print(f"{what:14} {describe_loss(loss, corpus, 'causal')}", flush=True)
-    net.to("cpu")
+
+    print_loss("pruned")
+    train_pruned(net, dataset, masks, config.steps, machine, twins, config.seed)
+    print_loss("trained again")
 
 
 def main() -> None:
@@ -102,6 +104,7 @@ def main() -> None:
 
     net = load_whole(config.model)
     prune(net, config)
+    net.to("cpu")
     weights = {name: weight.detach() for name, weight in net.state_dict().items()}
     write_again(net, config.model, config.out, "model.safetensors", weights_to_hf(weights, net.config))
     total = sum(weight.numel() for weight in net.parameters())

@@ -33,13 +33,13 @@ WARMUP, WEIGHT_DECAY, GRAD_CLIP = 5, 0.1, 1.0
 @torch.no_grad()
 def prune_weights(net: Net, fraction: float) -> Masks:
     """Set the `fraction` of smallest weights of every matrix in the blocks to 0, in place. Embeddings, biases and norms
-    stay. Raises UserError if the fraction is not from 0 up and below 1."""
+    stay. Returns what hold_zeros needs. Raises UserError if the fraction is not from 0 up and below 1."""
     if not 0 <= fraction < 1:
         raise UserError(f"the fraction is {fraction:g}: it must be at least 0 and less than 1, as in 0.5 for a half")
     masks = []
     for part in (part for block in net.transformer.h for part in block.modules()):
         if isinstance(part, nn.Linear):
-            weight = part.weight.detach()  # (out, in), the same memory
+            weight = part.weight  # (out, in)
             order = weight.abs().flatten().argsort(stable=True)  # the smallest first
             mask = torch.ones(weight.numel(), dtype=torch.bool, device=weight.device)
             mask[order[: round(fraction * weight.numel())]] = False
@@ -48,6 +48,7 @@ def prune_weights(net: Net, fraction: float) -> Masks:
     return masks
 
 
+@torch.no_grad()
 def hold_zeros(masks: Masks) -> None:
     """Set what is pruned to 0 again: to be called after every update."""
     for weight, mask in masks:
