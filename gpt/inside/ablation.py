@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from gpt.model import GPT
 
-HALVES = ("block", "attention", "MLP")  # what is switched off of a block
+BLOCK_PARTS = ("block", "attention", "MLP")  # what is switched off of a block
 
 
 class LossesWithout(NamedTuple):
@@ -25,22 +25,22 @@ class LossesWithout(NamedTuple):
 
     whole: float
     heads: Tensor  # (L, nh)
-    blocks: Tensor  # (L, 3), the columns in the order of HALVES
+    blocks: Tensor  # (L, 3), the columns in the order of BLOCK_PARTS
 
 
 @torch.no_grad()
 def losses_without(model: GPT, loss: Callable[[GPT], float]) -> LossesWithout:
     """Measure `loss` of the model as it is, and with each part switched off in turn. The model ends as it began."""
     L, nh = len(model.transformer.h), model.config.n_head
-    whole, heads, blocks = loss(model), torch.zeros(L, nh), torch.zeros(L, len(HALVES))
-    with tqdm(total=L * (nh + len(HALVES)), desc="switching off", unit="part") as bar:
+    whole, heads, blocks = loss(model), torch.zeros(L, nh), torch.zeros(L, len(BLOCK_PARTS))
+    with tqdm(total=L * (nh + len(BLOCK_PARTS)), desc="switching off", unit="part") as bar:
         for layer in range(L):
             for head in range(nh):
                 with without_heads(model, [(layer, head)]):
                     heads[layer, head] = loss(model)
                 bar.update()
-            for column, half in enumerate(HALVES):
-                with without_block(model, layer, half):
+            for column, part in enumerate(BLOCK_PARTS):
+                with without_block(model, layer, part):
                     blocks[layer, column] = loss(model)
                 bar.update()
     return LossesWithout(whole, heads, blocks)
@@ -59,13 +59,13 @@ def without_heads(model: GPT, heads: list[tuple[int, int]]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def without_block(model: GPT, layer: int, half: str = "block") -> Iterator[None]:
+def without_block(model: GPT, layer: int, part: str = "block") -> Iterator[None]:
     """Switch off a block, from 0, or its "attention" or "MLP": the residual stream passes by, unchanged."""
     block = model.transformer.h[layer]
     outputs: list[nn.Linear] = []  # what adds to the stream: 0 weights and 0 bias add nothing
-    if half in ("block", "attention"):
+    if part in ("block", "attention"):
         outputs.append(block.attn.c_proj)
-    if half in ("block", "MLP"):
+    if part in ("block", "MLP"):
         outputs.append(block.mlp.c_proj)
     with set_to_zero([weight.data for output in outputs for weight in output.parameters()]):
         yield

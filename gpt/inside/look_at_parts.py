@@ -21,18 +21,18 @@ def show_without(
     """How much worse a model is without each head, each block, and each half of a block."""
     import torch
 
-    from gpt.inside.ablation import HALVES, losses_without
+    from gpt.inside.ablation import BLOCK_PARTS, losses_without
     from gpt.inside.parts_plots import plot_losses_without
 
     gpt, tokenizer = load_for_look(model, must_be_causal=True)
     tokens = read_tokens(tokenizer, data, text, most)
     whole, heads, blocks = losses_without(gpt, loss_on(tokens, gpt, tokenizer))
     print(f"whole model: {whole:.4f} nats/token, on {len(tokens) - 1:,} tokens; the figures are what is added to that")
-    print(f"| layer | {' | '.join(f'head {n + 1}' for n in range(heads.size(1)))} | {' | '.join(HALVES)} |")
-    print("| --- |" + " ---: |" * (heads.size(1) + len(HALVES)))
+    print(f"| layer | {' | '.join(f'head {n + 1}' for n in range(heads.size(1)))} | {' | '.join(BLOCK_PARTS)} |")
+    print("| --- |" + " ---: |" * (heads.size(1) + len(BLOCK_PARTS)))
     for layer, row in enumerate(torch.cat((heads, blocks), 1) - whole):
         print(f"| {layer + 1} | {' | '.join(f'{value:+.4f}' for value in row.tolist())} |")
-    plot_losses_without(heads - whole, blocks - whole, HALVES, f"{model.name}: what is lost without a part", out)
+    plot_losses_without(heads - whole, blocks - whole, BLOCK_PARTS, f"{model.name}: what is lost without a part", out)
     print(f"picture: {out}")
 
 

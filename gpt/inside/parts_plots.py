@@ -8,11 +8,11 @@ from torch import Tensor
 from gpt.inside.inside_plots import DPI, ink_on
 from gpt.running.plots import INK, plain
 
-COLOURS = ("#1f4e8c", "#7aa6d6", "#e0a458")  # of the block and its halves
+COLOURS = ("#1f4e8c", "#7aa6d6", "#e0a458")  # of the block and its parts
 
 
-def plot_losses_without(heads: Tensor, blocks: Tensor, halves: tuple[str, ...], title: str, path: Path) -> None:
-    """Draw the loss that is added without each head (L, nh) as a heat map, and without each block and its `halves`
+def plot_losses_without(heads: Tensor, blocks: Tensor, parts: tuple[str, ...], title: str, path: Path) -> None:
+    """Draw the loss that is added without each head (L, nh) as a heat map, and without each block and its `parts`
     (L, 3) as bars; both in nats per token."""
     L, nh = heads.shape
     figure, (left, right) = plt.subplots(
@@ -27,8 +27,8 @@ def plot_losses_without(heads: Tensor, blocks: Tensor, halves: tuple[str, ...], 
             left.text(head, layer, f"{value:+.3f}", ha="center", va="center", fontsize=9, color=colour)
     left.set_xticks(range(nh), range(1, nh + 1))
     left.set(xlabel="head", ylabel="layer", title="without one head")
-    width = 0.8 / len(halves)
-    for column, (name, colour) in enumerate(zip(halves, COLOURS, strict=True)):
+    width = 0.8 / len(parts)
+    for column, (name, colour) in enumerate(zip(parts, COLOURS, strict=True)):
         places = [layer + (column - 1) * width for layer in range(L)]
         bars = right.barh(places, blocks[:, column].tolist(), height=width, color=colour, label=name)
         right.bar_label(bars, fmt="%+.2f", fontsize=8, padding=2)
