@@ -28,6 +28,7 @@ from gpt.errors import UserError
 from gpt.fast.speed_up import Twins, describe_code, speed_up
 from gpt.files.atomic import sha256
 from gpt.files.checkpoint import load_model
+from gpt.files.int8_file import weights_file
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.adalora import distance_from_orthogonal, keep_most_important, measure_importance
 from gpt.finetuning.adversarial import FastGradientMethod
@@ -69,7 +70,7 @@ def finetune(config: FinetuneConfig) -> dict | None:
     task = load_task(config, tokenizer, T, score_of_world)
     for count in config.label_counts:  # report a mistake in one of them now, not after the first run
         load_task(dataclasses.replace(config, labels=count), tokenizer, T)
-    identity = {"data": task.fingerprint(), "model": sha256(config.model / "model.safetensors")}
+    identity = {"data": task.fingerprint(), "model": sha256(weights_file(config.model))}
 
     # The net, what of it is trained, and how
     torch.manual_seed(config.seed)

@@ -3,6 +3,7 @@
     python look.py surprise  --model out/tiny --text "Once upon a time there was a cat."
     python look.py attention --model out/tiny --text "the cat sat on the mat, and the cat" --layer 2
     python look.py lens      --model out/tiny --text "Once upon a time"
+    python look.py without   --model out/tiny --data data/stories-2048
     python look.py patch     --model out/tiny --text "... Tom ..." --from-text "... Sam ..."
     python look.py sizes
     python look.py runs out/a out/b
@@ -15,7 +16,7 @@ from collections.abc import Callable
 
 import tyro
 
-from gpt.inside import look_at_texts, look_at_weights, runs
+from gpt.inside import look_at_parts, look_at_texts, look_at_weights, runs
 from gpt.inside.given import check_picture
 from gpt.running.command_line import parse_flags, run_main
 
@@ -29,6 +30,7 @@ COMMANDS = {
     "neighbours": look_at_weights.show_neighbours,
     "embeddings": look_at_weights.show_embeddings,
     "places": look_at_weights.show_places,
+    "without": look_at_parts.show_without,
     "reasons": look_at_texts.show_reasons,
     "patch": look_at_texts.show_patch,
     "sizes": look_at_weights.show_sizes,

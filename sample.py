@@ -59,7 +59,7 @@ class SampleConfig:
     exit_layer: int | None = None
     """predict from the output of this layer: leave out those above it"""
     quantize: Literal["int8"] | None = None
-    """store the weights in 8 bits: a quarter of the memory"""
+    """store the weights in 8 bits: a quarter of the memory (gpt.export.int8 keeps them so on the disk)"""
     plain: bool = False
     """only the plain code of gpt/*.py: the whole text is read again for every token"""
     device: str = "auto"
@@ -163,6 +163,7 @@ def main() -> None:
     from gpt.fast.int8 import quantize_int8
     from gpt.fast.linear import useful_threads
     from gpt.fast.speed_up import speed_up
+    from gpt.files.int8_file import holds_int8
     from gpt.files.tokenizer_files import load_tokenizer
     from gpt.finetuning.saved import load_writing_model
     from gpt.inside.interpret import exit_after
@@ -175,8 +176,8 @@ def main() -> None:
     if not config.plain:
         speed_up(model, machine.device, torch.float32)
         torch.set_num_threads(useful_threads(model))
-    if config.quantize == "int8":
-        quantize_int8(model)
+        if config.quantize == "int8" or holds_int8(config.model):
+            quantize_int8(model)
     if config.score:
         for prompt in prompts:
             print_score(model, tokenizer, prompt, config.logprobs or 0)

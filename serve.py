@@ -44,7 +44,7 @@ class ServeConfig:
     time_limit: float = 120.0
     """seconds from a request to the end of its answer"""
     quantize: Literal["int8"] | None = None
-    """store the weights of language models in 8 bits: a quarter of the memory"""
+    """store the weights of language models in 8 bits: a quarter of the memory (see also gpt.export.int8)"""
     log_prompts: bool = False
     """write prompts into the log, without e-mail addresses, numbers and keys"""
     device: str = "auto"

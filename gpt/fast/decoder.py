@@ -143,9 +143,14 @@ class Decoder:
                 q, k = torch.addcmul(qk * cos, qk.roll(q.size(-1) // 2, -1), sin).unbind(0)
             k, v = self.remember(keys, k, first, end), self.remember(values, v, first, end)  # 2 × (B, nh, S, hs)
             y = self.attend(q, k, v, mask)  # (B, nh, T, hs)
-            x = x + attn_proj(y.transpose(1, 2).reshape(B * T, C))
-            x = x + mlp_proj(gelu(c_fc(ln_2(x))))
+            gathered = x + attn_proj(y.transpose(1, 2).reshape(B * T, C))
+            x = self.after_block(x, gathered + mlp_proj(gelu(c_fc(ln_2(gathered)))))
         return x.view(B, T, C)
+
+    def after_block(self, before: Tensor, after: Tensor) -> Tensor:
+        """What a block passes on, of its input and its output, both (B · T, C): the output. (A decoder whose tokens
+        leave early, gpt/inside/adaptive_depth.py, does otherwise.)"""
+        return after
 
     def remember(self, cache: Tensor, new: Tensor, first: int, end: int) -> Tensor:
         """Put the keys or values of new tokens (B, nh, T, hs) into their slots; returns all so far (B, nh, S, hs)."""

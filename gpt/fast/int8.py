@@ -3,6 +3,7 @@
 Each row w of a matrix (the weights of one output channel) is kept as whole numbers from -127 to 127 and one scale,
 max|w| / 127, so that w ≈ scale · integers ("LLM.int8()", Dettmers et al. 2022, section 2.1: absmax, by row). Biases,
 norms and positions are about 1 % of the weights and stay as they are. For generating only: int8 has no gradient.
+`python -m gpt.export.int8` writes such weights to the disk.
 """
 
 import functools
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gpt.model import GPT
+from gpt.model import GPT, Transformer
 
 
 def to_int8(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,11 +81,16 @@ class Int8Embedding(nn.Module):
 
 def quantize_int8(model: GPT) -> None:
     """Replace a model's matrices by int8 ones, in place. The head and the embedding still share theirs."""
-    for block in model.transformer.h:
+    quantize_transformer(model.transformer)
+    embedding = model.transformer.wte
+    model.lm_head = Int8Linear(embedding.weight, embedding.scale, None)  # type: ignore[assignment]
+
+
+def quantize_transformer(transformer: Transformer) -> None:
+    """The same for what is below the head, whatever that is."""
+    for block in transformer.h:
         for part in (block.attn, block.mlp):
             for name, linear in list(part.named_children()):
                 if isinstance(linear, nn.Linear):
                     setattr(part, name, Int8Linear(*to_int8(linear.weight.detach()), linear.bias.detach()))
-    weight, scale = to_int8(model.lm_head.weight.detach())
-    model.transformer.wte = Int8Embedding(weight, scale)  # type: ignore[assignment]
-    model.lm_head = Int8Linear(weight, scale, None)  # type: ignore[assignment]
+    transformer.wte = Int8Embedding(*to_int8(transformer.wte.weight.detach()))  # type: ignore[assignment]

@@ -2,8 +2,9 @@
 
 A model folder is a Hugging Face model folder: `config.json`, `model.safetensors` and the tokenizer's files, in
 GPT-2's layout, or in GPT-NeoX's for rotary positions. `AutoModelForCausalLM.from_pretrained(folder)` loads what is
-saved here, and `load_model(folder)` loads what `transformers` saved. Loading a file never runs code from it: weights
-are safetensors, and pickles that would run code are refused.
+saved here, and `load_model(folder)` loads what `transformers` saved. A folder may also hold its weights in 8 bits
+(int8_file.py); they become float32 when they are loaded. Loading a file never runs code from it: weights are
+safetensors, and pickles that would run code are refused.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from gpt.errors import UserError
 from gpt.files.atomic import atomic_write, write_text
 from gpt.files.huggingface import config_to_hf, load_config, masked_settings, weights_from_hf, weights_to_hf
+from gpt.files.int8_file import from_int8, holds_int8, weights_file
 from gpt.files.tokenizer_files import load_tokenizer, save_tokenizer_with_settings
 from gpt.model import GPT, GPTConfig
 from gpt.tokenizer import Tokenizer
@@ -92,11 +94,12 @@ def read_model_folder(folder: Path | str) -> tuple[GPTConfig, dict[str, Tensor]]
     """The config of a model folder, and its weights under our names. Raises UserError as load_model does."""
     folder = Path(folder)
     config = load_config(folder)
-    path = folder / "model.safetensors"
+    path = weights_file(folder)
     if not path.is_file():
-        raise UserError(f"{folder} holds no model.safetensors: it is not a model folder (pickled weights are not read)")
+        raise UserError(f"{folder} holds no {path.name}: it is not a model folder (pickled weights are not read)")
     try:
-        return config, weights_from_hf(safetensors.torch.load_file(path), config)
+        stored = safetensors.torch.load_file(path)
+        return config, from_int8(stored) if holds_int8(folder) else weights_from_hf(stored, config)
     except (SafetensorError, RuntimeError, KeyError) as error:
         raise UserError(f"{path} is damaged or not a safetensors file: {error}") from None
 

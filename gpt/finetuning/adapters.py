@@ -24,6 +24,7 @@ from gpt.errors import UserError
 from gpt.files.atomic import sha256, write_text
 from gpt.files.checkpoint import load_model, write_safetensors
 from gpt.files.huggingface import ADAPTER_FILES
+from gpt.files.int8_file import weights_file
 from gpt.files.tokenizer_files import save_tokenizer_with_settings
 from gpt.finetuning.method_config import AdapterConfig, LoraConfig, PeftSettings, Settings
 from gpt.finetuning.methods import Net, adapt
@@ -72,7 +73,7 @@ def save_adapter(model: Net, settings: Settings, base: Path, tokenizer: Tokenize
     kind = "answers" if isinstance(model, GPT) else "tags" if isinstance(model, GPTTagger) else "labels"
     about = {
         "base": path_from(folder, base),
-        "base_sha256": sha256(base / "model.safetensors"),
+        "base_sha256": sha256(weights_file(base)),
         "method": "bias" if settings is None else "adapter" if isinstance(settings, AdapterConfig) else "peft",
         "labels": () if isinstance(model, GPT) else model.labels,
         ROOM: room,
@@ -98,9 +99,9 @@ def load_adapter(folder: Path | str, device: torch.device | str = "cpu", base: P
     with explain_damage(folder):
         kind, digest = about.get("kind") or "labels", about.get("base_sha256")  # peft alone writes no hash
         base = Path(base) if base else find_base(folder, about["base"])
-    if not (base / "model.safetensors").is_file():
+    if not weights_file(base).is_file():
         raise UserError(f"{folder} holds an adapter for the model {base}, which is not there: put it back")
-    if digest and sha256(base / "model.safetensors") != digest:
+    if digest and sha256(weights_file(base)) != digest:
         raise UserError(f"the adapter in {folder} is for another model than the one in {base}: fine-tune again")
     gpt = load_model(base)
     with explain_damage(folder):

@@ -22,10 +22,11 @@ from typing import Any
 from gpt.errors import UserError
 from gpt.files.atomic import explain_failure, temporary_path, write_text
 from gpt.files.checkpoint import load_resume, save_resume
+from gpt.files.int8_file import INT8_FILE
 from gpt.optim import raise_broken
 
 ROOT = Path(__file__).parent.parent.parent
-MODEL_FILES = ("model.safetensors", "config.json", "tokenizer_config.json", "vocab.json", "merges.txt")
+MODEL_FILES = ("model.safetensors", INT8_FILE, "config.json", "tokenizer_config.json", "vocab.json", "merges.txt")
 RUN_FILES = ("resume.pt", "metrics.jsonl", "train_config.json", "loss.png")
 FINETUNE_FILES = ("adapter_model.safetensors", "adapter_config.json", "adapter.json", "report.json")
 FINETUNE_FILES += ("adapter.safetensors",)  # of earlier versions

@@ -17,6 +17,7 @@ from gpt.fast.linear import useful_threads
 from gpt.fast.speed_up import speed_up
 from gpt.files.checkpoint import load_model
 from gpt.files.huggingface import holds_adapter
+from gpt.files.int8_file import holds_int8
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.conversations import Conversation, cut_beginning, encode_conversation, texts_of
 from gpt.finetuning.labelling import classify
@@ -141,7 +142,8 @@ Served = Writer | Labeller
 
 
 def load_served(folders: tuple[Path, ...], machine: Machine, limits: Limits, quantize: bool) -> dict[str, Served]:
-    """Name -> model, for model folders of train.py and finetune.py. quantize: language models in 8 bits.
+    """Name -> model, for model folders of train.py and finetune.py. quantize: language models in 8 bits, as those
+    that lie so on the disk always are.
 
     Raises UserError if two folders have the same name, if one holds no model, or one that can only fill gaps or tag.
     """
@@ -157,7 +159,7 @@ def load_served(folders: tuple[Path, ...], machine: Machine, limits: Limits, qua
             model = merged(model)
         if isinstance(model, GPT):
             speed_up(model, machine.device, torch.float32)  # as sample.py does
-            if quantize:
+            if quantize or holds_int8(folder):
                 quantize_int8(model)
             room = room_for_answer(folder, model.config.context_length) if kind == "answers" else None
             served[name] = Writer(model, tokenizer, limits, room)
