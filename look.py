@@ -3,6 +3,7 @@
     python look.py surprise  --model out/tiny --text "Once upon a time there was a cat."
     python look.py attention --model out/tiny --text "the cat sat on the mat, and the cat" --layer 2
     python look.py lens      --model out/tiny --text "Once upon a time"
+    python look.py fairness  --model out/tiny
     python look.py sizes
 
 Each command prints its numbers and the path of its picture. gpt/inside/interpret.py has the functions behind them.
@@ -13,7 +14,7 @@ from collections.abc import Callable
 
 import tyro
 
-from gpt.inside import look_at_texts, look_at_weights
+from gpt.inside import look_at_names, look_at_texts, look_at_weights
 from gpt.inside.given import check_picture
 from gpt.running.command_line import parse_flags, run_main
 
@@ -28,6 +29,7 @@ COMMANDS = {
     "embeddings": look_at_weights.show_embeddings,
     "places": look_at_weights.show_places,
     "reasons": look_at_texts.show_reasons,
+    "fairness": look_at_names.show_fairness,
     "sizes": look_at_weights.show_sizes,
 }
 
