@@ -7,7 +7,8 @@ Only the name differs, so any difference is the model's. The lean of a continuat
 log-probabilities, ln p(continuation | group 1) - ln p(continuation | group 2), in nats, averaged over names and
 templates. By Bayes' rule it is the log-odds that somebody who continues like this is of group 1, if both groups are
 equally common: a lean of ln 9 = 2.2 means 90 of 100. The comparison of log-probabilities follows Kurita et al. 2019,
-"Measuring Bias in Contextualized Word Representations". A few names stand for a group, so the interval comes from drawing names again.
+"Measuring Bias in Contextualized Word Representations". A few names
+stand for a group, so the interval comes from drawing names again.
 """
 
 import json
