@@ -59,7 +59,7 @@ class ForgettingConfig:
     methods: tuple[TrainName, ...] = ("full", "lora", "head")
     """the ways to fine-tune, as finetune.py --train names them"""
     lm_loss: tuple[float, ...] = (0, 0.5)
-    """weights of the language-model loss, each for every method but head, which trains nothing that it could reach"""
+    """weights of the language-model loss, each for every method"""
     replay: tuple[float, ...] = (0, 0.1)
     """shares of old text in the text that training goes on with"""
     steps: int = 200
@@ -159,7 +159,7 @@ def compare(config: ForgettingConfig, finetuning: FinetuneConfig, training: Trai
         about = {"model": sha256(config.model / "model.safetensors"), "seed": config.seed}
         results = {"before": remember(config.out / "before.json", about, measure_start, config, old, new)}
         for method in config.methods:
-            for weight in config.lm_loss if method != "head" else (0,):
+            for weight in config.lm_loss:
                 settings = {"model": config.model, "data": config.data, "seed": config.seed}
                 settings |= {"train": method, "lm_loss": weight, "out": config.out / f"{method}-{weight:g}"}
                 run = replace(finetuning, **settings)
@@ -217,7 +217,7 @@ def plot_forgetting(results: dict[str, Measures], floor: float, path: Path) -> N
     for place, found in zip(places, results.values(), strict=True):
         right.text(found["loss"], place, f" {found['loss']:.2f}", va="center", fontsize=9)
     right.axvline(floor, color="#b5442e", linestyle="--", linewidth=1.2)
-    right.set(xlabel=f"nats/token on the stories (dashed: their entropy, {floor:.2f})", title="Loss on the stories")
+    right.set(xlabel=f"nats/token (dashed: their entropy, {floor:.2f})", title="Loss on the stories")
     right.margins(x=0.15)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
