@@ -39,7 +39,8 @@ def small(base, reviews, tmp_path, monkeypatch):
     monkeypatch.setattr(forgetting, "default_stories", lambda size: tmp_path / "old")
     monkeypatch.setattr(forgetting, "STORIES", 4)
     monkeypatch.setattr(samples, "LONGEST_STORY", 30)
-    return ForgettingConfig(("full",), (0, 0.5), (0, 0.2), 4, 0, base, reviews, tmp_path / "out")
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # more processes would take longer to start than to write
+    return ForgettingConfig(("full",), (0.5,), (0.2,), 4, 0, base, reviews, tmp_path / "out")
 
 
 def test_the_old_text_has_its_share_and_the_new_validation_texts_stay_apart(small):
@@ -54,13 +55,13 @@ def test_a_comparison_measures_everything_once(small, config, base, monkeypatch)
     training = small_training(base, base)
     training = dataclasses.replace(training, model=dataclasses.replace(load_model(base).config, dropout=0.0))
     shown = compare(small, finetuning, training)
-    for name in ("before", "fine-tuned, full", "fine-tuned, full, --lm-loss 0.5", "--init, 20% old text"):
+    for name in ("before", "fine-tuned, full, --lm-loss 0.5", "--init, 20% old text"):
         assert f"| {name} |" in shown
     found = json.loads((small.out / "results.json").read_text(encoding="utf-8"))
     results = found["results"]
     assert 0 < found["floor"] < results["before"]["loss"]
-    assert results["fine-tuned, full"]["loss"] != results["fine-tuned, full, --lm-loss 0.5"]["loss"]
-    assert results["--init, 0% old text"]["new_loss"] < results["before"]["new_loss"]
+    assert len({of["loss"] for of in results.values()}) == 3
+    assert results["--init, 20% old text"]["new_loss"] < results["before"]["new_loss"]
     assert (small.out / "forgetting.png").is_file()
     monkeypatch.setattr(forgetting, "measure_old", None)  # what is finished is not done again
     assert compare(small, finetuning, training) == shown

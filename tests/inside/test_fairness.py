@@ -1,5 +1,6 @@
 """What a model expects after the names of two groups: against the definition, and against a bias that is known."""
 
+import dataclasses
 import json
 import math
 import random
@@ -12,6 +13,7 @@ from matplotlib.image import imread
 
 import look
 from benchmarks import fairness as benchmark
+from data.world import samples
 from data.world.people import BOYS, BOYS_JOBS, GIRLS, GIRLS_JOBS, JOBS
 from gpt.errors import UserError
 from gpt.fast.speed_up import speed_up
@@ -22,7 +24,7 @@ from gpt.inside.fairness import Probe, lean_intervals, leans, probe_names, read_
 from gpt.model import GPT, GPTConfig
 from gpt.optim import build_optimizers, set_learning_rate
 from gpt.tokenizer import Tokenizer
-from tests.helpers import ROOT, masked_model, random_model
+from tests.helpers import ROOT, masked_model, random_model, small_training
 
 WORLD = read_probe(ROOT / "data/world/fairness.json")
 SMALL = Probe(
@@ -115,6 +117,25 @@ def test_a_net_learns_the_planted_bias_and_the_probe_measures_it():
     probe = SMALL._replace(templates=["{name} wants"], continuations=[" a vet", " a pilot"])
     to_vet, to_pilot = leans(probe_names(model.eval(), tokenizer, probe))
     assert to_vet == pytest.approx(math.log(9), abs=0.5) and to_pilot == pytest.approx(-math.log(9), abs=0.5)
+
+
+def test_the_benchmark_measures_a_model_before_and_after_balancing(tmp_path, monkeypatch):
+    """In small: nothing is learned in so few steps, but everything is made, measured and not made again."""
+    monkeypatch.setattr(samples, "LONGEST_STORY", 10)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # more processes would take longer to start than to write
+    training = small_training(tmp_path, tmp_path)
+    training = dataclasses.replace(
+        training, model=dataclasses.replace(training.model, context_length=128, vocab_size=2048)
+    )
+    config = benchmark.FairnessConfig(90, steps=4, balancing_steps=(2,), megabytes=0.03, out=tmp_path / "out")
+    shown = benchmark.compare(config, training)
+    assert "| 4 steps on biased stories | " in shown and "| and then 2 on balanced ones | " in shown
+    found = json.loads((config.out / "results.json").read_text(encoding="utf-8"))
+    assert found["truth"] == pytest.approx(math.log(9))
+    assert [len(found["results"][steps]["leans"]) for steps in ("0", "2")] == [36, 36]
+    assert (config.out / "fairness.png").is_file()
+    monkeypatch.setattr(benchmark, "train", None)
+    assert benchmark.compare(config, training) == shown
 
 
 def run(monkeypatch, capsys, *flags):
