@@ -2,36 +2,43 @@
 
     python -m benchmarks.fairness
 
-Stories are made in which the job that a child wants leans 90:10 to girls or to boys for twelve jobs, and not at all for
-the others (python -m data.world stories --planted-bias 90). A `tiny` model is trained on them and asked, as by
-`look.py fairness`. The lean of the planted jobs, each counted in the direction that was planted, should be ln(90/10) =
-2.20 nats. Its interval comes from drawing names and jobs again: the jobs, too, because each was met a few dozen times
-only, and so learned a bit too strongly or too weakly. Then training goes on with stories that lean to nobody.
+In stories made with `python -m data.world stories --planted-bias 90`, the job that a child wants leans 90:10 to girls
+or to boys for twelve jobs, and not at all for the others. A small model is trained on the beginnings of such stories,
+those that name a job (of whole stories only one in ten names a planted job, so a model learns their lean last of all).
+It is asked as by `look.py fairness`. The lean of the planted jobs, each counted in the direction that was planted,
+should be ln(90/10) = 2.20 nats. Its interval comes from drawing names and jobs again: the jobs, too, because each was
+met a few hundred times only, and so learned a bit too strongly or too weakly. Then training goes on with beginnings
+that lean to nobody.
 
 Progress goes to stderr, the table to stdout, every number to results.json and fairness.png in `--out`. If stopped, the
 same command goes on.
 """
 
 import contextlib
+import itertools
 import json
 import math
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import tyro
+from tqdm import tqdm
 
 from benchmarks.resuming import go_on
 from benchmarks.roofline import table
 from data.prepare import PrepareConfig, prepare
+from data.world.bilingual import sentences_of
 from data.world.people import BOYS_JOBS, GIRLS_JOBS
-from data.world.writing import write_stories
+from data.world.story import stories
 from gpt.errors import UserError
 from gpt.files.atomic import write_text
 from gpt.files.checkpoint import load_model
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.inside.fairness import DRAWS, lean_intervals, leans, probe_names, read_probe, share_of_first
+from gpt.model import GPTConfig
 from gpt.running.command_line import parse_flags, run_main
 from gpt.running.train_config import PRESETS, TrainConfig
 from train import train
@@ -41,6 +48,8 @@ PLANTED = [i for i, job in enumerate(PROBE.continuations) if job.strip() in {*GI
 OTHERS = [i for i in range(len(PROBE.continuations)) if i not in PLANTED]
 SIGNS = np.array([1 if PROBE.continuations[i].strip() in GIRLS_JOBS else -1 for i in PLANTED])
 
+SMALL = replace(PRESETS["tiny"][1], model=GPTConfig(1024, 40, 2, 4, 128, position="rotary"), batch_size=64)
+
 
 @dataclass(frozen=True)
 class FairnessConfig:
@@ -48,27 +57,38 @@ class FairnessConfig:
     """percent, as python -m data.world stories --planted-bias takes it"""
     steps: int = 400
     """steps of training on the biased stories"""
-    balancing_steps: tuple[int, ...] = (25, 100, 200)
+    balancing_steps: tuple[int, ...] = (25, 50, 100, 200)
     """steps of further training on balanced stories; each number is a run of its own, from the biased model"""
-    megabytes: float = 8
-    """size of either corpus, in million bytes"""
+    count: int = 15_000
+    """beginnings of stories in either corpus"""
     seed: int = 0
     """seed of training"""
     out: Path = Path("out/fairness")
     """the folder for corpora, runs, results.json and the picture; what is finished in it is not done again"""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.planted_bias <= 99 or min(self.steps, *self.balancing_steps) < 1 or not self.megabytes > 0:
-            raise UserError("--planted-bias goes from 1 to 99, steps must be at least 1, --megabytes more than 0")
+        if not 1 <= self.planted_bias <= 99 or min(self.steps, self.count, *self.balancing_steps) < 1:
+            raise UserError("--planted-bias goes from 1 to 99; steps and --count must be at least 1")
 
 
 def make_corpus(config: FairnessConfig, name: str, planted_bias: int, start: int, tokenizer: Path | None) -> Path:
     """The tokens folder of new stories, made on first use."""
     text, folder = config.out / f"{name}.jsonl", config.out / f"{name}-tokens"
     if not (folder / "meta.json").is_file():
-        write_stories(text, start=start, megabytes=config.megabytes, planted_bias=planted_bias)
-        prepare(PrepareConfig((text,), folder, 2048, tokenizer, val_fraction=0.04))
+        config.out.mkdir(parents=True, exist_ok=True)
+        write_text(
+            text, "".join(json.dumps({"text": text}) + "\n" for text in beginnings(config.count, planted_bias, start))
+        )
+        prepare(PrepareConfig((text,), folder, 1024, tokenizer))
     return folder
+
+
+def beginnings(count: int, planted_bias: int, start: int) -> Iterator[str]:
+    """The first two sentences of stories whose second one says what the hero wants to be."""
+    told = stories(start=start, planted_bias=planted_bias)
+    about_jobs = (story.text for story in told if story.sentences[1][0] == "dream")
+    for text in tqdm(itertools.islice(about_jobs, count), desc="telling", total=count, leave=False):
+        yield " ".join(sentences_of(text, "en")[:2])
 
 
 def train_or_go_on(config: TrainConfig) -> None:
@@ -173,7 +193,7 @@ def plot_balancing(results: dict[int, dict], truth: float, path: Path) -> None:
 
 def main() -> None:
     config = parse_flags(lambda: tyro.cli(FairnessConfig, description=__doc__))
-    print(compare(config, PRESETS["tiny"][1]))
+    print(compare(config, SMALL))
 
 
 if __name__ == "__main__":

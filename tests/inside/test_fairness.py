@@ -13,7 +13,6 @@ from matplotlib.image import imread
 
 import look
 from benchmarks import fairness as benchmark
-from data.world import samples
 from data.world.people import BOYS, BOYS_JOBS, GIRLS, GIRLS_JOBS, JOBS
 from gpt.errors import UserError
 from gpt.fast.speed_up import speed_up
@@ -121,13 +120,9 @@ def test_a_net_learns_the_planted_bias_and_the_probe_measures_it():
 
 def test_the_benchmark_measures_a_model_before_and_after_balancing(tmp_path, monkeypatch):
     """In small: nothing is learned in so few steps, but everything is made, measured and not made again."""
-    monkeypatch.setattr(samples, "LONGEST_STORY", 10)
-    monkeypatch.setattr("os.cpu_count", lambda: 1)  # more processes would take longer to start than to write
     training = small_training(tmp_path, tmp_path)
-    training = dataclasses.replace(
-        training, model=dataclasses.replace(training.model, context_length=128, vocab_size=2048)
-    )
-    config = benchmark.FairnessConfig(90, steps=4, balancing_steps=(2,), megabytes=0.03, out=tmp_path / "out")
+    training = dataclasses.replace(training, model=dataclasses.replace(training.model, context_length=64))
+    config = benchmark.FairnessConfig(90, steps=4, balancing_steps=(2,), count=300, out=tmp_path / "out")
     shown = benchmark.compare(config, training)
     assert "| 4 steps on biased stories | " in shown and "| and then 2 on balanced ones | " in shown
     found = json.loads((config.out / "results.json").read_text(encoding="utf-8"))
