@@ -57,7 +57,7 @@ class FairnessConfig:
     """percent, as python -m data.world stories --planted-bias takes it"""
     steps: int = 400
     """steps of training on the biased stories"""
-    balancing_steps: tuple[int, ...] = (25, 50, 100, 200)
+    balancing_steps: tuple[int, ...] = (5, 10, 25, 100)
     """steps of further training on balanced stories; each number is a run of its own, from the biased model"""
     count: int = 15_000
     """beginnings of stories in either corpus"""
@@ -172,12 +172,12 @@ def plot_balancing(results: dict[int, dict], truth: float, path: Path) -> None:
         where = places + 0.4 * number - 0.2
         left.barh(where, values, 0.38, color=colour, alpha=0.6, label=name)
         left.hlines(where, *intervals.T, color="#222222", linewidth=1.2)
-    left.plot(SIGNS * truth, places, "|", color="#222222", ms=20, mew=1.5, ls="none", label="planted")
+    left.vlines(SIGNS * truth, places - 0.42, places + 0.42, color="#222222", linewidth=1.8, label="planted")
     left.axvline(0, color="#222222", linewidth=0.8)
     left.set_yticks(places, jobs)
     left.invert_yaxis()
     left.set(xlabel="boys ←  lean in nats  → girls", title="What the model expects a child to become")
-    left.legend(fontsize=8, loc="upper left")
+    left.legend(fontsize=8, loc="lower right")
     steps = list(results)
     means = np.array([found["planted"] for found in results.values()])
     low, high = np.array([found["planted_interval"] for found in results.values()]).T

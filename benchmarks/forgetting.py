@@ -9,6 +9,10 @@ and tells stories again. It is also trained further on the reviews' text (`train
 mixed in: replay, or rehearsal (Robins 1995, "Catastrophic Forgetting, Rehearsal and Pseudorehearsal"). The old text is
 new stories of the same world, none of which is in the old validation split.
 
+The stories begin with "Once upon a time": a model that has read reviews last would rather write a review, which says
+nothing about whether it still can tell a story. The column "unasked" is the share of grammatical stories without an
+opening.
+
 Progress goes to stderr, the table to stdout, every number to results.json and forgetting.png in `--out`. If stopped,
 the same command goes on.
 """
@@ -51,6 +55,7 @@ from train import train
 
 STOPPED = "stopped: the same command as before goes on"
 STORIES, TEMPERATURE = 200, 0.5
+OPENING = "Once upon a time"
 Measures = dict[str, float]  # of one model
 
 
@@ -92,16 +97,23 @@ def load_body(folder: Path) -> GPT:
 
 
 def measure_old(folder: Path, old: TokensFolder, seed: int) -> Measures:
-    """How well a model tells stories: shares of STORIES that are grammatical, and grammatical and consistent; nats per
-    token of the old validation split."""
+    """How well a model tells stories: of STORIES begun with OPENING, the shares that are grammatical, and grammatical and
+    consistent; free: the share that is grammatical without an opening; nats per token of the old validation split."""
     model, tokenizer = load_body(folder), load_tokenizer(folder)
     machine = pick_machine("cpu", "float32", "off")
     speed_up(model, machine.device, machine.dtype)
     tokenizer.add_bos_token = True
-    quality = judge_stories(sample_stories(model, tokenizer, STORIES, TEMPERATURE, seed), "en")
-    print(f"{folder}: {quality.story}\n[{quality.verdict}]", flush=True)
-    loss = loss_on(model, old)
-    return {"grammatical": quality.grammatical, "consistent": quality.grammatical * quality.consistent, "loss": loss}
+    asked, free = (
+        judge_stories(sample_stories(model, tokenizer, STORIES, TEMPERATURE, seed, opening), "en")
+        for opening in (OPENING, "")
+    )
+    print(f"{folder}: {asked.story}\n[{asked.verdict}]\nwithout an opening: {free.story}", flush=True)
+    return {
+        "grammatical": asked.grammatical,
+        "consistent": asked.grammatical * asked.consistent,
+        "free": free.grammatical,
+        "loss": loss_on(model, old),
+    }
 
 
 def loss_on(model: GPT, corpus: TokensFolder) -> float:
@@ -177,7 +189,15 @@ def compare(config: ForgettingConfig, finetuning: FinetuneConfig, training: Trai
     write_text(config.out / "results.json", json.dumps(about | {"results": results}, indent=1) + "\n")
     plot_forgetting(results, floor, config.out / "forgetting.png")
     rows = [row_of(name, found) for name, found in results.items()]
-    names = ["", "grammatical", "and consistent", "loss on stories", "accuracy on reviews", "loss on reviews"]
+    names = [
+        "",
+        "grammatical",
+        "and consistent",
+        "unasked",
+        "loss on stories",
+        "accuracy on reviews",
+        "loss on reviews",
+    ]
     return f"{table(names, rows)}\n\nlosses in nats/token; the stories' own entropy is {floor:.3f}"
 
 
@@ -195,7 +215,14 @@ def remember(path: Path, settings: dict, measure: Callable[..., Measures], *give
 
 
 def row_of(name: str, found: Measures) -> list[str]:
-    forms = {"grammatical": ".1%", "consistent": ".1%", "loss": ".3f", "accuracy": ".1%", "new_loss": ".3f"}
+    forms = {
+        "grammatical": ".1%",
+        "consistent": ".1%",
+        "free": ".1%",
+        "loss": ".3f",
+        "accuracy": ".1%",
+        "new_loss": ".3f",
+    }
     return [name, *(format(found[key], form) if key in found else "" for key, form in forms.items())]
 
 
@@ -211,7 +238,7 @@ def plot_forgetting(results: dict[str, Measures], floor: float, path: Path) -> N
     left.barh([place + 0.2 for place in places], shares[1], 0.38, color="#1f4e8c", label="and consistent")
     left.set_yticks(places, list(results))
     left.invert_yaxis()
-    left.set(xlabel=f"% of {STORIES} stories", xlim=(0, 100), title="Stories that the model still tells")
+    left.set(xlabel=f"% of {STORIES} stories begun with '{OPENING}'", xlim=(0, 100), title="Right stories")
     figure.legend(*left.get_legend_handles_labels(), fontsize=9, loc="outside lower left", ncols=2)
     right.barh(places, [found["loss"] for found in results.values()], 0.6, color="#9db7d5")
     for place, found in zip(places, results.values(), strict=True):
