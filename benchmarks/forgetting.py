@@ -97,7 +97,7 @@ def load_body(folder: Path) -> GPT:
 
 
 def measure_old(folder: Path, old: TokensFolder, seed: int) -> Measures:
-    """How well a model tells stories: of STORIES begun with OPENING, the shares that are grammatical, and grammatical and
+    """How well a model tells stories: of STORIES begun with OPENING, the shares that are grammatical, and also
     consistent; free: the share that is grammatical without an opening; nats per token of the old validation split."""
     model, tokenizer = load_body(folder), load_tokenizer(folder)
     machine = pick_machine("cpu", "float32", "off")
