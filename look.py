@@ -5,6 +5,7 @@
     python look.py lens      --model out/tiny --text "Once upon a time"
     python look.py without   --model out/tiny --data data/stories-2048
     python look.py patch     --model out/tiny --text "... Tom ..." --from-text "... Sam ..."
+    python look.py fairness  --model out/tiny
     python look.py sizes
     python look.py runs out/a out/b
 
@@ -16,7 +17,7 @@ from collections.abc import Callable
 
 import tyro
 
-from gpt.inside import look_at_parts, look_at_texts, look_at_weights, runs
+from gpt.inside import look_at_names, look_at_parts, look_at_texts, look_at_weights, runs
 from gpt.inside.given import check_picture
 from gpt.running.command_line import parse_flags, run_main
 
@@ -33,6 +34,7 @@ COMMANDS = {
     "without": look_at_parts.show_without,
     "reasons": look_at_texts.show_reasons,
     "patch": look_at_texts.show_patch,
+    "fairness": look_at_names.show_fairness,
     "sizes": look_at_weights.show_sizes,
     "runs": runs.show_runs,
 }

@@ -39,6 +39,9 @@ class Stories:
     """number of the first story: sets that must not overlap start far apart"""
     language: Literal["en", "zh", "both"] = "en"
     """English, Chinese, or each story in both, to learn translating from"""
+    planted_bias: int = 50
+    """percent of those who want to be a doctor, a pilot, an engineer, a driver, a carpenter or a builder that are boys,
+    and of those who want to be a teacher, a dancer, a writer, a tailor, a poet or a vet that are girls; 50 is fair"""
     overwrite: bool = False
     """replace an existing file"""
 
@@ -49,6 +52,8 @@ class Stories:
             raise UserError("--count and --megabytes must be more than 0")
         if self.start < 0:
             raise UserError(f"--start is {self.start}: stories are numbered from 0")
+        if not 1 <= self.planted_bias <= 99:
+            raise UserError(f"--planted-bias is {self.planted_bias}: it is a whole number of percent, from 1 to 99")
         file = stories_file(self.out, self.overwrite)
         megabytes = self.megabytes if self.count else self.megabytes or 10.0
         total = write_stories(
@@ -58,6 +63,7 @@ class Stories:
             start=self.start,
             count=self.count,
             megabytes=megabytes,
+            planted_bias=self.planted_bias,
         )
         print(
             f"{file}: {total['documents']:,} stories, {total['bytes']:,} bytes, "

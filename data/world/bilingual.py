@@ -17,7 +17,7 @@ from data.world.story import LANGUAGES, Story, gap_before, tell_story
 BOTH = "both"
 
 
-def told_twice(seed: int | str = 1, start: int = 0) -> Iterator[Story]:
+def told_twice(seed: int | str = 1, start: int = 0, planted_bias: int = 50) -> Iterator[Story]:
     """An endless iterator of stories in English and Chinese. Number i has the same events as stories(seed) number i.
 
     The bits are exact: what happens is chosen once, the words twice, and two choices are about the order.
@@ -29,7 +29,7 @@ def told_twice(seed: int | str = 1, start: int = 0) -> Iterator[Story]:
         told = []
         for language, spoken in LANGUAGES.items():
             events = Draw(f"{seed} {number} events")  # the same choices again
-            told.append((language, tell_story(spoken, events, tellings[language])))
+            told.append((language, tell_story(spoken, events, tellings[language], planted_bias)))
         if order.choose([True, False]):
             told.reverse()
         whole = order.choose([True, False])

@@ -1,6 +1,7 @@
 """The registry of events, and the options that each draws from when a story is made."""
 
 import inspect
+import math
 
 from data.world import people, places, things
 from data.world.people import GENDER
@@ -35,6 +36,15 @@ def species_for(world, *chosen):
     """Half of all characters are children, half are animals. The argument before is the name."""
     child = "girl" if GENDER[chosen[-1]] == "she" else "boy"
     return [child, *people.ANIMALS], [len(people.ANIMALS)] + [1] * len(people.ANIMALS)
+
+
+def job_for(world, who):
+    """All jobs alike, or some more often for one gender. A gender wants all planted jobs together as often as before:
+    so whoever wants a girls' job is a girl in `planted_bias` of 100 cases, and the other jobs stay as they were."""
+    own, other = (people.GIRLS_JOBS, people.BOYS_JOBS)[:: 1 if GENDER[who] == "she" else -1]
+    share = world.planted_bias
+    weights = [share if job in own else 100 - share if job in other else 50 for job in people.JOBS]
+    return list(people.JOBS), [weight // math.gcd(*weights) for weight in weights]
 
 
 def new_noun(world, *chosen):

@@ -19,9 +19,9 @@ from data.world.story import LANGUAGES, happen, remember_named
 from data.world.things import KIND_OF
 
 
-def story_entropy(language="en"):
+def story_entropy(language="en", planted_bias=50):
     """Bits in the average story: the expectation of `Story.bits`, exact except for rounding."""
-    return entropy_from(World(), "begin", LANGUAGES[language], {})
+    return entropy_from(World(planted_bias), "begin", LANGUAGES[language], {})
 
 
 def entropy_from(world, point, language, known):
@@ -73,7 +73,7 @@ def option_likeness(option):
 
 def likeness(world):
     """Worlds with the same return value have the same entropy. People appear by role, things by kind, words not at all.
-    (There are as many women as men, so only who has the hero's gender matters.)"""
+    (There are as many women as men, and as many girls' jobs as boys', so only who has the hero's gender matters.)"""
     role_of = {name: role for role, name in world.roles.items()}
 
     def plain(value):

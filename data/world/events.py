@@ -13,6 +13,7 @@ from data.world.draws import (
     event,
     fact,
     feeling_of,
+    job_for,
     new_name,
     new_noun,
     species_for,
@@ -40,7 +41,7 @@ def like(world, who, hobby):
     world.person(who)
 
 
-@event(anything(people.JOBS))
+@event(job_for)
 def dream(world, who, job):
     world.person(who)
 

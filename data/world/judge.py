@@ -25,13 +25,14 @@ class Verdict(NamedTuple):
     events: list  # (event, arguments) for each sentence up to the first mistake
 
 
-def judge(text, language="en"):
-    """The verdict on one story (`text` without an end-of-text token). Any text gets one; nothing is raised."""
+def judge(text, language="en", planted_bias=50):
+    """The verdict on one story (`text` without an end-of-text token). Any text gets one; nothing is raised.
+    planted_bias: that of the generator whose probability is asked for (see `World`); nothing else depends on it."""
     told_in = LANGUAGES[language]
     sentences, mistake = read(told_in, text)
     if mistake:
         return Verdict(False, False, mistake, math.inf, [])
-    world, point, chooser, events = World(), "begin", Follow(), []
+    world, point, chooser, events = World(planted_bias), "begin", Follow(), []
     for start, reading in sentences:
         try:
             event, arguments, hows = understand(world, reading)

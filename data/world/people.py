@@ -63,6 +63,10 @@ a carpenter/木匠, an engineer/工程师, a reporter/记者, an actor/演员, a
 a ranger/护林员, a photographer/摄影师, a mayor/市长, a waiter/服务员, a potter/陶艺家,
 a beekeeper/养蜂人, a diver/潜水员, a clockmaker/钟表匠
 """)
+# Those that --planted-bias gives to one gender more than to the other: as many to each, or the entropy of a story would
+# depend on the hero's gender (entropy.py). Without that flag, everybody wants each job equally often.
+GIRLS_JOBS = ["a teacher", "a dancer", "a writer", "a tailor", "a poet", "a vet"]
+BOYS_JOBS = ["a doctor", "a pilot", "an engineer", "a driver", "a carpenter", "a builder"]
 
 FEELINGS = {
     "loss": pairs("sad/难过, upset/伤心, worried/着急, unhappy/不开心, gloomy/沮丧, heartbroken/心痛"),

@@ -7,7 +7,7 @@ generator runs with both: with `Draw` it writes a story, with `Follow` it measur
 import math
 import random
 
-_LOG2 = [0.0] + [math.log2(n) for n in range(1, 1000)]
+_LOG2 = [0.0] + [math.log2(n) for n in range(1, 4000)]
 
 
 class Draw:

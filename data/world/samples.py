@@ -30,13 +30,14 @@ def judge_stories(stories: list[str], language: str) -> StoryQuality:
     return StoryQuality(grammatical / len(stories), consistent / max(1, grammatical), stories[0], reason)
 
 
-def sample_stories(model: GPT, tokenizer: Tokenizer, count: int, temperature: float, seed: int) -> list[str]:
-    """Sample `count` stories from a model, AT_ONCE in a batch. Story i depends only on seed + i."""
-    stories = [""] * count
+def sample_stories(
+    model: GPT, tokenizer: Tokenizer, count: int, temperature: float, seed: int, opening: str = ""
+) -> list[str]:
+    """Sample `count` stories that begin with `opening`, AT_ONCE in a batch. Story i depends only on seed + i."""
+    stories, prompt = [opening] * count, [tokenizer.end_of_text, *tokenizer.encode(opening)]
     for first in range(0, count, AT_ONCE):
         rows = range(first, min(first + AT_ONCE, count))
-        prompts = [[tokenizer.end_of_text]] * len(rows)
-        batch = Batch(model, prompts, [seed + row for row in rows], LONGEST_STORY, Sampling(temperature))
+        batch = Batch(model, [prompt] * len(rows), [seed + row for row in rows], LONGEST_STORY, Sampling(temperature))
         for row, text, _ in stream_texts(batch, tokenizer):
             stories[first + row] += text
     return stories

@@ -48,7 +48,8 @@ GONE = "gone"
 
 
 class World:
-    def __init__(self):
+    def __init__(self, planted_bias=50):
+        self.planted_bias = planted_bias  # percent of those who want a girls' job that are girls; 50: no bias
         self.people = {}  # name -> Person
         self.things = {}  # noun -> Thing
         self.roles = {}  # "hero", "friend", "elder" -> name; "thing" -> noun

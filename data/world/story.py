@@ -52,9 +52,9 @@ def tell_event(world, language, event, arguments, chooser):
     return sentence
 
 
-def tell_story(language, events, telling):
+def tell_story(language, events, telling, planted_bias=50):
     """One story. `events` chooses what happens, `telling` chooses the words."""
-    world, point, text, sentences = World(), "begin", "", []
+    world, point, text, sentences = World(planted_bias), "begin", "", []
     while True:
         event, arguments, point = draw_event(world, point, events)
         if event == "stop":
@@ -72,12 +72,12 @@ def gap_before(event, language, text):
     return "\n" if event.startswith("q_") else language.gap
 
 
-def stories(seed=1, language="en", start=0):
+def stories(seed=1, language="en", start=0, planted_bias=50):
     """An endless iterator of stories. Story i of a seed is always the same, with the same events in every language.
-    Sets that must not overlap use different numbers."""
+    Sets that must not overlap use different numbers. With another `planted_bias` (see `World`) only the jobs differ."""
     told_in = LANGUAGES[language]
     number = start
     while True:
         events = Draw(f"{seed} {number} events")
-        yield tell_story(told_in, events, Draw(f"{seed} {number} {language}"))
+        yield tell_story(told_in, events, Draw(f"{seed} {number} {language}"), planted_bias)
         number += 1

@@ -29,19 +29,29 @@ def write_stories(
     count: int | None = None,
     megabytes: float | None = None,
     processes: int | None = None,
+    planted_bias: int = 50,
 ) -> dict:
     """Write stories number `start`, `start + 1`, ... to `out`, one {"text", "bits", "world"} per line.
 
     It stops after `count` stories or, without it, after the story that reaches `megabytes` (10^6 bytes of text). The
     totals are returned and written to a file of the same name that ends in `.entropy.json`: documents, bytes (UTF-8,
     of the texts alone), bits (-log2 of the probability of all texts, including their ends) and bits_per_byte, the
-    loss of a perfect model that reads each story from its first word.
+    loss of a perfect model that reads each story from its first word. With a `planted_bias` (see `World`) they are
+    those of the world with this bias.
     """
     totals = {"language": language, "seed": seed, "start": start, "documents": 0, "bytes": 0, "bits": 0.0}
+    if planted_bias != 50:
+        totals["planted_bias"] = planted_bias
     bar = tqdm(total=count or int(megabytes * 1e6), unit="" if count else "B", unit_scale=True, leave=False)
     out.parent.mkdir(parents=True, exist_ok=True)
+<<<<<<< HEAD
     with atomic_write(out) as temporary, bar, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for text, bits in made_in_parallel(seed, language, start, count, processes):
+=======
+    partial = out.with_name(out.name + ".partial")
+    with bar, partial.open("w", encoding="utf-8", newline="\n") as file:
+        for text, bits in made_in_parallel(seed, language, start, count, processes, planted_bias):
+>>>>>>> ac371bdc68a12a8a30597858dda2798f0d07c1ff
             size = len(text.encode())
             file.write(line_of(text, bits, language))
             totals["documents"] += 1
@@ -68,22 +78,24 @@ def told_by_this_world(file: Path, language: str = "en") -> bool:
         return lines.read(len(expected)) == expected
 
 
-def made_in_parallel(seed, language, start, count, processes) -> Iterator[tuple[str, float]]:
+def made_in_parallel(seed, language, start, count, processes, planted_bias) -> Iterator[tuple[str, float]]:
     """(text, bits) of the stories in order; the caller stops when it has enough."""
     blocks = itertools.count(start, BLOCK)
     processes = processes or os.cpu_count() or 1
     if processes == 1 or (count is not None and count <= BLOCK):
         for first in blocks:
-            yield from make_block(seed, language, first)
+            yield from make_block(seed, language, first, planted_bias)
     # "spawn" is the default of Windows and macOS; it works everywhere, and is safe with threads
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent) as pool:
-        under_way = deque(pool.submit(make_block, seed, language, next(blocks)) for _ in range(2 * processes))
+        under_way = deque(
+            pool.submit(make_block, seed, language, next(blocks), planted_bias) for _ in range(2 * processes)
+        )
         try:
             while True:
                 block = under_way.popleft().result()
-                under_way.append(pool.submit(make_block, seed, language, next(blocks)))
+                under_way.append(pool.submit(make_block, seed, language, next(blocks), planted_bias))
                 yield from block
         finally:
             for worker in set(multiprocessing.active_children()) - others:
@@ -101,13 +113,14 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def make_block(seed, language, first):
-    return [(story.text, story.bits) for story in itertools.islice(stories_in(language, seed, first), BLOCK)]
+def make_block(seed, language, first, planted_bias):
+    told = stories_in(language, seed, first, planted_bias)
+    return [(story.text, story.bits) for story in itertools.islice(told, BLOCK)]
 
 
-def stories_in(language: str, seed: int, start: int) -> Iterator[Story]:
+def stories_in(language: str, seed: int, start: int, planted_bias: int = 50) -> Iterator[Story]:
     """An endless iterator of stories in "en", "zh" or "both"."""
-    return told_twice(seed, start) if language == BOTH else stories(seed, language, start)
+    return told_twice(seed, start, planted_bias) if language == BOTH else stories(seed, language, start, planted_bias)
 
 
 def stories_file(out: Path, overwrite: bool) -> Path:

@@ -1,15 +1,20 @@
 """Plots of the inside of a model. Each function draws results of interpret.py and writes one PNG."""
 
+<<<<<<< HEAD
 from itertools import product
+=======
+import math
+>>>>>>> ac371bdc68a12a8a30597858dda2798f0d07c1ff
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import IdentityTransform
 from torch import Tensor
 
-from gpt.running.plots import INK, MONOSPACE, VALIDATION, plain
+from gpt.running.plots import FLOOR, INK, MONOSPACE, VALIDATION, plain
 from gpt.tokenizer import END_OF_TEXT
 
 DPI = 150
@@ -206,5 +211,31 @@ def plot_place_map(similarity: Tensor, title: str, path: Path) -> None:
     axes.set(xlabel="position", ylabel="position")
     axes.set_title(title, fontsize=12, color=INK, loc="left")
     figure.colorbar(image, label="similarity")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def plot_leans(
+    labels: list[str], leans: np.ndarray, intervals: np.ndarray, groups: tuple[str, str], title: str, path: Path
+) -> None:
+    """Draw a bar for each continuation, with its interval (continuations, 2), in nats: those on the right lean towards
+    the first group."""
+    figure, axes = plt.subplots(figsize=(7, 0.24 * len(labels) + 1.8), dpi=DPI, layout="constrained")
+    places = range(len(labels))
+    colours = [VALIDATION if lean > 0 else FLOOR for lean in leans]
+    axes.barh(places, leans, color=colours, alpha=0.6)
+    axes.hlines(places, *intervals.T, color=INK, linewidth=1.5)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set_yticks(places, [plain(text) for text in labels], fontsize=9)
+    widest = max(1.2, 1.05 * float(np.abs(intervals).max()))  # so that a fair model looks fair
+    axes.set(
+        ylim=(len(labels) - 0.4, -0.6), xlim=(-widest, widest), xlabel=f"{groups[1]} ←  lean in nats  → {groups[0]}"
+    )
+    axes.set_title(title, fontsize=12, color=INK, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    above = axes.secondary_xaxis("top", functions=(lambda lean: lean, lambda lean: lean))
+    shares = [0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.999]
+    above.set_xticks([math.log(share / (1 - share)) for share in shares], [f"{100 * share:g} %" for share in shares])
+    above.set_xlabel(f"share of {groups[0]} if both are equally common", fontsize=9)
     figure.savefig(path)
     plt.close(figure)
