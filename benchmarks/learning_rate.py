@@ -58,7 +58,7 @@ class LearningRateConfig:
     """what to sweep"""
     steps: int = 100
     """updates of each pretraining"""
-    finetuning_steps: int = 100
+    finetuning_steps: int = 500
     """updates of each fine-tuning"""
     labels: int = 1000
     """labels of each fine-tuning"""
