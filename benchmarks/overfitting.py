@@ -1,7 +1,7 @@
 """Over-fitting, made and cured: few labels, many passes over them, and what each cure does.
 
     python -m benchmarks.overfitting
-    python -m benchmarks.overfitting --cures nothing dropout pseudo-labels --seeds 0 1 2
+    python -m benchmarks.overfitting --cures dropout pseudo-labels --seeds 0 --labels 1000 --steps 300
 
 All runs fine-tune out/tiny (`train.py tiny` makes it) with the same few labels for the same number of steps; "nothing"
 has no dropout and no weight decay, and each cure changes one thing. `early stopping` is no run of its own: it is
@@ -60,7 +60,7 @@ Measures = dict[str, Any]  # of one run: adapting.py's, and its curve
 class OverfittingConfig:
     cures: tuple[str, ...] = tuple(CURES)
     """what to do against over-fitting; "nothing" is always run"""
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = (0, 1, 2)
     """seeds of fine-tuning; labels and augmented texts are the same"""
     labels: int = 125
     """number of labels to learn from"""
@@ -196,7 +196,8 @@ def plot_overfitting(results: dict[str, list[Measures]], config: OverfittingConf
     right.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     right.axvline(results["nothing"][0]["majority"], color="black", linestyle=":", linewidth=1)
     right.set(
-        xlabel="test accuracy (dotted: always the commonest label)", title=f"best weights, {len(config.seeds)} seed(s)"
+        xlabel="test accuracy (dotted: always the commonest label)",
+        title=f"the weights kept (mean of {len(config.seeds)}, bars: range)",
     )
     figure.savefig(path, dpi=100)
 
