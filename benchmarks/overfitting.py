@@ -178,14 +178,14 @@ def plot_overfitting(results: dict[str, list[Measures]], config: OverfittingConf
     colours = {cure: f"C{i % 10}" for i, cure in enumerate(results)}
     for cure, runs in results.items():
         rows = runs[0]["curve"]
-        middle.plot([r["step"] for r in rows], [r["val_loss"] for r in rows], label=cure, color=colours[cure],
+        middle.plot([r["step"] for r in rows], [r["val_loss"] for r in rows], color=colours[cure],
                     linewidth=2.5 if cure == "nothing" else 1.5)  # fmt: skip
-    middle.set(title="validation loss with each cure", ylabel="validation loss (nats)")
+    left.legend(fontsize=9)
+    middle.set(title="with each cure (colors: right)", ylabel="validation loss (nats)")
     for panel in (left, middle):
         panel.set_xlabel("step")
         panel.set_ylim(bottom=0)
         panel.grid(alpha=0.3)
-        panel.legend(fontsize=9)
     for place, (cure, runs) in enumerate(results.items()):
         values = [found["accuracy"] for found in runs]
         mean = statistics.fmean(values)

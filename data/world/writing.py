@@ -44,14 +44,8 @@ def write_stories(
         totals["planted_bias"] = planted_bias
     bar = tqdm(total=count or int(megabytes * 1e6), unit="" if count else "B", unit_scale=True, leave=False)
     out.parent.mkdir(parents=True, exist_ok=True)
-<<<<<<< HEAD
     with atomic_write(out) as temporary, bar, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        for text, bits in made_in_parallel(seed, language, start, count, processes):
-=======
-    partial = out.with_name(out.name + ".partial")
-    with bar, partial.open("w", encoding="utf-8", newline="\n") as file:
         for text, bits in made_in_parallel(seed, language, start, count, processes, planted_bias):
->>>>>>> ac371bdc68a12a8a30597858dda2798f0d07c1ff
             size = len(text.encode())
             file.write(line_of(text, bits, language))
             totals["documents"] += 1

@@ -1,10 +1,7 @@
 """Plots of the inside of a model. Each function draws results of interpret.py and writes one PNG."""
 
-<<<<<<< HEAD
-from itertools import product
-=======
 import math
->>>>>>> ac371bdc68a12a8a30597858dda2798f0d07c1ff
+from itertools import product
 from pathlib import Path
 
 import matplotlib.pyplot as plt
