@@ -30,7 +30,9 @@ def test_sgd_trains_at_its_own_rate_whatever_adamws_is(corpus, config, tmp_path)
 
 
 @pytest.mark.filterwarnings("error:constrained_layout")
-def test_a_sweep_finds_the_best_rate_marks_what_diverged_and_does_nothing_twice(corpus, config, tmp_path, monkeypatch):
+def test_a_sweep_finds_the_best_rate_marks_what_diverged_and_does_nothing_twice(
+    corpus, config, tmp_path, monkeypatch, pictures
+):
     sweep = {("train", "sgd"): (1e-5, 1.0), ("train", "adamw"): (0.01, 1e30), ("finetune", "adamw"): (1e-5, 0.02)}
     monkeypatch.setattr(learning_rate, "RATES", sweep)
     settings = learning_rate.LearningRateConfig(

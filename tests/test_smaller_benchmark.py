@@ -47,7 +47,7 @@ def config(tmp_path, monkeypatch):
     )  # fmt: skip
 
 
-def test_every_variant_is_measured_once_and_drawn_and_mistakes_are_one_line(config, corpus, monkeypatch):
+def test_every_variant_is_measured_once_and_drawn_and_mistakes_are_one_line(config, corpus, monkeypatch, pictures):
     printed = smaller.compare(config)
     results = json.loads((config.out / "results.json").read_text(encoding="utf-8"))["results"]
     assert list(results) == [

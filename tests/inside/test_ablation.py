@@ -80,7 +80,7 @@ def run(monkeypatch, *words) -> None:
     run_main(look.main)
 
 
-def test_the_command_measures_on_a_tokens_folder_and_on_a_text(folder, corpus, monkeypatch, capsys):
+def test_the_command_measures_on_a_tokens_folder_and_on_a_text(folder, corpus, monkeypatch, capsys, pictures):
     run(monkeypatch, "--model", folder, "--data", corpus, "--most", "300")
     lines = capsys.readouterr().out.splitlines()
     assert "on 300 tokens" in lines[0] and len(lines) == 7 and lines[1].count("|") == 9

@@ -139,7 +139,7 @@ def run(monkeypatch, capsys, *flags):
     return capsys.readouterr().out
 
 
-def test_the_command_prints_a_table_and_draws_it(monkeypatch, capsys, tokenizer, tmp_path):
+def test_the_command_prints_a_table_and_draws_it(monkeypatch, capsys, tokenizer, tmp_path, pictures):
     save_model(random_model("rotary", tokenizer.vocab_size), tokenizer, tmp_path / "model")
     (tmp_path / "mine.json").write_text(json.dumps(SMALL._asdict()), encoding="utf-8")
     flags = ("--model", tmp_path / "model", "--probe", tmp_path / "mine.json", "--out", tmp_path / "x.png")

@@ -106,7 +106,7 @@ def test_a_layer_that_is_not_there_is_refused(model, layer):
 
 
 @pytest.mark.parametrize("layer", [(), ("--layer", "2")])
-def test_the_command_prints_the_largest_patches_and_draws_all(corpus, tmp_path, monkeypatch, capsys, layer):
+def test_the_command_prints_the_largest_patches_and_draws_all(corpus, tmp_path, monkeypatch, capsys, layer, pictures):
     tokenizer = load_tokenizer(corpus)
     save_model(random_model("rotary", tokenizer.vocab_size), tokenizer, tmp_path / "model")
     flags = ["--model", str(tmp_path / "model"), "--text", "def f(x):", "--from-text", "def f(y):"]

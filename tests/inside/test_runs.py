@@ -42,7 +42,7 @@ def cells(line):
     return [cell.strip() for cell in line.strip("|\n").split("|")]
 
 
-def test_the_table_has_the_settings_that_differ_and_only_those(two_runs, show, monkeypatch, tmp_path):
+def test_the_table_has_the_settings_that_differ_and_only_those(two_runs, show, monkeypatch, tmp_path, pictures):
     drawn = []
     plot = Axes.plot
     monkeypatch.setattr(Axes, "plot", lambda axes, *xy, **style: drawn.append(xy) or plot(axes, *xy, **style))
