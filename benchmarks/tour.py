@@ -36,7 +36,8 @@ COMMANDS = {
     "pretrain": "python train.py tiny",
     "write": "python sample.py --model out/tiny --num-samples 3",
     "fine-tune": "python finetune.py --model out/tiny --data data/reviews --out out/sentiment",
-    "predict": 'python finetune.py predict --model out/sentiment --text "I expected to be angry, but I was pleased."',
+    "predict": "python finetune.py predict --model out/sentiment --text "
+    '"I thought I would be angry about the tea, but it was the opposite. Like everyone, I was happy about the cake."',
 }
 HEADS = {
     "en": ["", "command", "what comes out", "seconds", "memory"],
