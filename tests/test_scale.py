@@ -129,7 +129,7 @@ def test_sharding_spreads_what_stands_and_sends_more():
     assert 1.5 * whole.sent < spread.sent < 2.5 * whole.sent
 
 
-def test_the_command_measures_reduces_all_gradients_and_draws(tmp_path):
+def test_the_command_measures_reduces_all_gradients_and_draws(tmp_path, pictures):
     config = scale.ScaleConfig(("smallest",), ("smallest",), 0.1, "cpu", tmp_path / "out", tmp_path / "scale.png")
     text = scale.scale(config)
     found = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
