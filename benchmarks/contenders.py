@@ -39,13 +39,22 @@ def start(build: Callable[..., Callable[[], None]], *settings) -> tuple[Process,
 
 
 def measure(contenders: dict[str, tuple[Process, Connection]], rounds: int, steps: int) -> dict[str, float]:
-    """Median seconds of a step. The contenders take turns of `steps` steps; the first turn does not count.
+    """Median seconds of a step; see take_turns."""
+    return {name: statistics.median(times) for name, times in take_turns(contenders, rounds, steps).items()}
+
+
+def take_turns(
+    contenders: dict[str, tuple[Process, Connection]], rounds: int, steps: int, rest: float = 0
+) -> dict[str, list[float]]:
+    """Seconds of a step in every round. The contenders take turns of `steps` steps, each after `rest` seconds; the
+    first turn does not count.
 
     Raises UserError if one of them ends early.
     """
     seconds = {name: [] for name in contenders}
     for turn in range(rounds + 1):
         for name, (_, contender) in contenders.items():
+            time.sleep(rest)
             try:
                 contender.send(steps)
                 took = contender.recv()
@@ -56,7 +65,7 @@ def measure(contenders: dict[str, tuple[Process, Connection]], rounds: int, step
     for process, contender in contenders.values():
         contender.send(0)
         process.join()
-    return {name: statistics.median(times) for name, times in seconds.items()}
+    return seconds
 
 
 def update(optimizers: list[Optimizer]) -> None:

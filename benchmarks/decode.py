@@ -2,6 +2,7 @@
 
     python -m benchmarks.decode
     python -m benchmarks.decode --threads 1 --rounds 9 --models small
+    python -m benchmarks.decode --peers --rounds 5    # also CTranslate2 and llama.cpp: decoding_peers.py
 
 The contenders take turns, so that other load on the machine slows all of them; the table gives medians. The memory's
 read bandwidth is measured in the same turns: every weight is read once per token, so bandwidth divided by the size of
@@ -14,11 +15,10 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import tyro
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from gpt.fast.batch import generate_with_cache
 from gpt.fast.int8 import quantize_int8
@@ -28,6 +28,9 @@ from gpt.files.huggingface import config_to_hf, weights_to_hf
 from gpt.model import GPT, GPTConfig
 from gpt.running.command_line import parse_flags, run_main
 from gpt.running.device import pick_machine
+
+if TYPE_CHECKING:
+    from transformers import GPT2LMHeadModel
 
 MODELS = {
     "small": ("4 layers, 128 wide, 0.8M", GPTConfig(65, 256, 4, 4, 128), 200),
@@ -45,10 +48,14 @@ class DecodeConfig:
     """turns of each contender; the table gives medians"""
     threads: int | None = None
     """CPU threads; by default one per core, and for this project as sample.py chooses"""
+    peers: bool = False
+    """compare with CTranslate2 and llama.cpp, too: one text, eight texts, and reading a long prompt"""
 
 
-def hf_twin(model: GPT) -> GPT2LMHeadModel:
+def hf_twin(model: GPT) -> "GPT2LMHeadModel":
     """The same weights in `transformers`."""
+    from transformers import GPT2Config, GPT2LMHeadModel  # here, so that contenders without it do not load it
+
     twin = GPT2LMHeadModel(GPT2Config(**config_to_hf(model.config, end_of_text=0)))
     twin.load_state_dict(weights_to_hf(model.state_dict(), model.config), strict=False)
     twin.tie_weights()
@@ -82,6 +89,10 @@ def size(model: GPT) -> int:
 
 def main() -> None:
     config = parse_flags(lambda: tyro.cli(DecodeConfig, description=__doc__))
+    if config.peers:
+        from benchmarks.decoding_peers import compare_peers
+
+        return compare_peers(config)
     pick_machine("cpu")  # what sample.py does first
     if config.threads:
         torch.set_num_threads(config.threads)
