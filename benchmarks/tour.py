@@ -98,23 +98,31 @@ def tour(folder: Path) -> dict[str, dict[str, Any]]:
     return steps
 
 
+def answer(printed: str) -> tuple[str, str]:
+    """The label and its probability, from the two lines that `finetune.py predict` prints for one text."""
+    head, row = (line.split() for line in printed.splitlines()[:2])
+    label = row[head.index("answer")]
+    return label, row[head.index(label)]
+
+
 def results(steps: dict[str, dict[str, Any]], language: str) -> dict[str, str]:
     """What came out, in words."""
     trained, tuned = steps["pretrain"], steps["fine-tune"]
+    label, probability = answer(steps["predict"]["printed"])
     found = {
         "en": {
             "pretrain": f"{trained['bits_per_byte']:.3f} bits/byte; no model can go below {trained['floor']:.3f}; "
-            f"{trained['grammatical']:.0%} of its stories are grammatical",
+            f"{trained['grammatical']:.0%} of its stories are grammatical, {trained['consistent']:.0%} of those consistent",
             "write": "three stories",
             "fine-tune": f"{tuned['accuracy']:.1%} of 1,000 test reviews right; TF-IDF {tuned['tfidf']:.1%}",
-            "predict": "the label, with its probability",
+            "predict": f"{label}, {probability}",
         },
         "zh": {
             "pretrain": f"{trained['bits_per_byte']:.3f} 比特/字节，任何模型都不能低于 {trained['floor']:.3f}；"
-            f"{trained['grammatical']:.0%} 的故事合乎语法",
+            f"{trained['grammatical']:.0%} 的故事合乎语法，其中 {trained['consistent']:.0%} 前后一致",
             "write": "三篇故事",
             "fine-tune": f"1,000 条测试评论答对 {tuned['accuracy']:.1%}；TF-IDF 为 {tuned['tfidf']:.1%}",
-            "predict": "标签和它的概率",
+            "predict": f"{label}，{probability}",
         },
     }[language]
     if "install" in steps:

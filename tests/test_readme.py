@@ -53,7 +53,7 @@ def test_a_readme_is_read_in_ten_minutes(text):
 @pytest.mark.parametrize(("language", "text"), [("en", ENGLISH), ("zh", CHINESE)])
 def test_the_table_of_costs_is_what_was_measured(language, text):
     measured = json.loads((ROOT / "docs/tour.json").read_text(encoding="utf-8"))
-    assert markdown(measured, language) in text
+    assert markdown(measured["steps"], language) in text
 
 
 @pytest.mark.parametrize("text", [ENGLISH, CHINESE], ids=["en", "zh"])
