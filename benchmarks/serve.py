@@ -132,19 +132,22 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def ask(client: HTTPConnection, model: str, tokens: int, seed: int) -> Measured:
-    """One stream, timed. It is read by Python's own client, and hardly looked at: the clients run on the same cores as
-    the server, and should not be what is measured."""
+def ask(port: int, model: str, tokens: int, seed: int) -> Measured:
+    """One stream, timed, on a connection of its own: llama.cpp's server ends each with its stream. It is read by Python's
+    own client, and hardly looked at: the clients run on the same cores as the server, and should not be what is
+    measured."""
     body = {"model": model, "prompt": PROMPT, "max_tokens": tokens, "seed": seed, "temperature": 1.0, "stream": True}
     body["stream_options"] = {"include_usage": True}
-    start, first, usage = time.perf_counter(), 0.0, b""
-    client.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
-    answer = client.getresponse()
-    while line := answer.readline():
-        if line.startswith(b"data: {"):
-            first = first or time.perf_counter() - start
-            usage = line  # of the last chunk
-    seconds = time.perf_counter() - start
+    client = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    with contextlib.closing(client):
+        start, first, usage = time.perf_counter(), 0.0, b""
+        client.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+        answer = client.getresponse()
+        while line := answer.readline():
+            if line.startswith(b"data: {"):
+                first = first or time.perf_counter() - start
+                usage = line  # of the last chunk
+        seconds = time.perf_counter() - start
     if answer.status != 200 or not usage:
         raise UserError(f"the server answered {answer.status} instead of a stream")
     return Measured(json.loads(usage[6:])["usage"]["completion_tokens"], first, seconds)
@@ -155,9 +158,7 @@ def crowd(port: int, model: str, clients: int, config: ServeBenchmark) -> list[s
     percentile of a whole answer, in ms."""
 
     def one(number: int, rounds: int = config.rounds) -> list[Measured]:
-        client = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-        with contextlib.closing(client):
-            return [ask(client, model, config.tokens, 1000 * number + i) for i in range(rounds)]
+        return [ask(port, model, config.tokens, 1000 * number + i) for i in range(rounds)]
 
     one(0, rounds=1)  # the first is slower
     start = time.perf_counter()
