@@ -88,10 +88,10 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float):
         super().__init__()
-        self.p = p
+        self.p = p  # forward draws float32 numbers: in bfloat16 they would be multiples of 1/256
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * (torch.rand_like(x) >= self.p) / (1 - self.p) if self.training and self.p > 0 else x
+        return x * (torch.rand(x.shape, device=x.device) >= self.p) / (1 - self.p) if self.training and self.p else x
 
 
 def rotate(x: Tensor) -> Tensor:
