@@ -93,10 +93,17 @@ class AnswerTask(Task):
         language = language_loss(net, states, tokens, lengths) if self.config.lm_loss else mean.new_zeros(())
         return mean, wrong == 0, language
 
-    def loss(self, net: GPT, part: np.ndarray, machine: Machine, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def loss(
+        self,
+        net: GPT,
+        part: np.ndarray,
+        machine: Machine,
+        random: np.random.Generator,
+        batch: np.ndarray | None = None,
+    ) -> tuple[Tensor, Tensor]:
         losses, _, language = self.losses(net, "train", part, machine)
         loss = losses.mean()
-        return loss + self.config.lm_loss * language, loss
+        return loss + self.language_weight(part, batch) * language, loss
 
     @torch.inference_mode()
     def validate(self, net: GPT, machine: Machine) -> tuple[float, float]:

@@ -72,7 +72,12 @@ class LabelTask(Task):
         return GPTClassifier(config, self.labels)
 
     def loss(
-        self, net: GPTClassifier, part: np.ndarray, machine: Machine, random: np.random.Generator
+        self,
+        net: GPTClassifier,
+        part: np.ndarray,
+        machine: Machine,
+        random: np.random.Generator,
+        batch: np.ndarray | None = None,
     ) -> tuple[Tensor, Tensor]:
         texts = [drop_words(self.tokens["train"][i], self.config.word_dropout, random) for i in part]
         tokens, lengths = (x.to(machine.device) for x in pad(texts, net.config.vocab_size - 1))  # (part, T), (part,)
@@ -83,7 +88,7 @@ class LabelTask(Task):
         loss = loss_on_labels(logits, targets, weights, self.config.label_smoothing).mean()
         if not self.config.lm_loss:
             return loss, loss
-        return loss + self.config.lm_loss * language_loss(net, states, tokens, lengths), loss
+        return loss + self.language_weight(part, batch) * language_loss(net, states, tokens, lengths), loss
 
     def validate(self, net: GPTClassifier, machine: Machine) -> tuple[float, float]:
         logits, targets = classify(net, self.tokens["val"], machine), self.targets["val"]
