@@ -36,8 +36,8 @@ class Dataset:
         """Where in the training tokens the windows of update `step` begin, (batch_size,) int64.
 
         An epoch cuts the text into windows side by side and shuffles them. A window that begins inside a document which
-        would fit into it moves back to that document's beginning, because a model that reads a name without the sentence
-        that introduced it learns only to guess. Raises ValueError if there may be no window at all.
+        would fit into it moves back to that document's beginning, because a model that reads a name without the
+        sentence that introduced it learns only to guess. Raises ValueError for too few tokens.
         """
         n, T = self.windows_per_epoch, self.context_length
         if n < 1:

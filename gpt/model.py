@@ -136,7 +136,7 @@ class CausalSelfAttention(nn.Module):
 
 
 class MLP(nn.Module):
-    """What each token makes, by itself, of what it gathered."""
+    """Each token, by itself, works on what it gathered: to 4 C channels, through the GELU, and back to C."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()

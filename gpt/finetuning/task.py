@@ -65,8 +65,8 @@ class Task(ABC):
 
     def language_weight(self, part: np.ndarray, batch: np.ndarray | None) -> float:
         """The weight of the mean language-model loss of `part`: config.lm_loss, times the mean length of its texts over
-        that of the batch. finetune.py weighs a part by its number of texts; with this, every token counts alike, however
-        the batch is cut. (Lengths are those before word dropout.)"""
+        that of the batch. finetune.py weighs a part by its number of texts; with this, every token counts alike,
+        however the batch is cut. (Lengths are those before word dropout.)"""
 
         def mean_length(numbers: np.ndarray) -> float:
             return float(np.mean([len(self.tokens["train"][i]) - 1 for i in numbers]))  # tokens that are predicted
