@@ -29,7 +29,7 @@ class LabelTask(Task):
 
     labels: tuple[str, ...]  # class names, or a single name for regression
     targets: dict[str, Tensor]  # (examples,): class numbers, int64; or standardised numbers, float32
-    mean, std = 0.0, 1.0  # of the training numbers; for classes as they stand here
+    mean, std = 0.0, 1.0  # of a regression's training numbers; classes keep 0 and 1
 
     def __init__(self, config: FinetuneConfig, tokenizer: Tokenizer, context_length: int):
         self.config, self.tokenizer = config, tokenizer

@@ -24,7 +24,7 @@ from gpt.tokenizer import Tokenizer
 
 
 class Task(ABC):
-    """A data set prepared for a model: tokens of at most its context, and what the model shall make of them.
+    """A data set prepared for a model: tokens of at most its context, and what the model should make of them.
 
     The keys of the dictionaries are the splits "train", "val" and "test". Making one raises UserError for data that
     does not suit the task.
