@@ -70,7 +70,7 @@ def train(config: TrainConfig) -> None:
     twins: Twins = {} if config.plain else processes.twins(speed_up(model, machine.device, machine.dtype))
     model = processes.place(model)
     compiled = torch.compile(model) if machine.compile else model
-    token_loss = torch.compile(cross_entropy) if machine.compile else cross_entropy  # compiled, it keeps no float32 logits
+    token_loss = torch.compile(cross_entropy) if machine.compile else cross_entropy  # no float32 logits are kept then
     forward = processes.wrap(compiled)  # the same net, which also exchanges gradients where there are several processes
     optimizers = build_optimizers(
         model, config.optimizer, config.peak_rate, config.muon_learning_rate, config.weight_decay, twins
