@@ -104,11 +104,11 @@ def finetune(config: FinetuneConfig) -> dict | None:
             for part in np.array_split(batch, min(config.accumulate, len(batch))):
                 share, again = len(part) / len(batch), copy.deepcopy(random)
                 with machine.autocast(), attack.watched():
-                    objective, loss_of_part = task.loss(net, part, machine, random)
+                    objective, loss_of_part = task.loss(net, part, machine, random, batch)
                 scaler.scale(objective * share).backward()
                 if config.adversarial:  # the same texts once more, moved to where their loss is higher
                     with machine.autocast(), attack.moved():
-                        objective, _ = task.loss(net, part, machine, again)
+                        objective, _ = task.loss(net, part, machine, again, batch)
                     scaler.scale(objective * share).backward()
                 loss += loss_of_part.item() * share
             loss = run.agree_on_loss(step, loss)

@@ -70,14 +70,14 @@ def train(config: TrainConfig) -> None:
     twins: Twins = {} if config.plain else processes.twins(speed_up(model, machine.device, machine.dtype))
     model = processes.place(model)
     compiled = torch.compile(model) if machine.compile else model
-    token_loss = torch.compile(cross_entropy) if machine.compile else cross_entropy  # saves storing float32 logits
+    token_loss = torch.compile(cross_entropy) if machine.compile else cross_entropy  # no float32 logits are kept then
     forward = processes.wrap(compiled)  # the same net, which also exchanges gradients where there are several processes
     optimizers = build_optimizers(
         model, config.optimizer, config.peak_rate, config.muon_learning_rate, config.weight_decay, twins
     )
     scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.dtype == torch.float16)
 
-    # Goes on from resume.pt with --resume; otherwise begins the run folder.
+    # With --resume, the run goes on from resume.pt; otherwise it begins its folder.
     run = Run(config, corpus.meta, model, optimizers, scaler, processes, config.max_steps, config.eval_every,
               best=math.inf, tokens_per_step=config.batch_size * T)  # fmt: skip
     introduce_training(config, model, corpus, machine, describe_code(model, optimizers))

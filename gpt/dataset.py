@@ -35,12 +35,13 @@ class Dataset:
     def starts(self, step: int) -> np.ndarray:
         """Where in the training tokens the windows of update `step` begin, (batch_size,) int64.
 
-        An epoch cuts the text into windows side by side; each comes once before the next epoch begins, in an order of
-        its own. A window that begins inside a document which would fit into it moves back to that document's beginning,
-        because a model that reads a name without the sentence that introduced it learns only to guess. So short
-        documents are read whole, and then the next ones as far as there is room.
+        An epoch cuts the text into windows side by side and shuffles them. A window that begins inside a document which
+        would fit into it moves back to that document's beginning, because a model that reads a name without the
+        sentence that introduced it learns only to guess. Raises ValueError for too few tokens.
         """
         n, T = self.windows_per_epoch, self.context_length
+        if n < 1:
+            raise ValueError(f"{len(self.train):,} training tokens are too few: windows of {T} need {2 * T:,}")
         number = np.arange(step * self.batch_size, (step + 1) * self.batch_size)  # of the window, since step 0
         starts = np.empty(self.batch_size, dtype=np.int64)
         for epoch in range(number[0] // n, number[-1] // n + 1):
@@ -69,11 +70,10 @@ class Dataset:
     def evaluation_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The whole validation split, each token but the first predicted exactly once; the same every time.
 
-        Inputs and targets are (at most batch_size, context_length). A document that fits a window is read from its
-        beginning: where the last window cut it, it is read again, with IGNORED in place of the targets that have been
-        counted. Longer documents are read in windows side by side.
+        Inputs and targets are (at most batch_size, context_length). Where a window cuts a document that would fit
+        into one, the next reads it again from its beginning, with IGNORED in place of the targets already counted.
         """
-        tokens, T = self.val[:], self.context_length  # mapped once
+        tokens, T = self.val[:], self.context_length  # one map of the file for all slices
         chunks = range(0, len(tokens), CHUNK)
         ends = [start + np.flatnonzero(tokens[start : start + CHUNK] == self.end_of_text) for start in chunks]
         starts = np.concatenate(([0], *ends, [len(tokens)]))  # a document is predicted from the end of the one before

@@ -88,10 +88,10 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float):
         super().__init__()
-        self.p = p
+        self.p = p  # forward draws float32 numbers: in bfloat16 they would be multiples of 1/256
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * (torch.rand_like(x) >= self.p) / (1 - self.p) if self.training and self.p > 0 else x
+        return x * (torch.rand(x.shape, device=x.device) >= self.p) / (1 - self.p) if self.training and self.p else x
 
 
 def rotate(x: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ class CausalSelfAttention(nn.Module):
 
 
 class MLP(nn.Module):
-    """What each token makes, by itself, of what it gathered."""
+    """Each token, by itself, works on what it gathered: to 4 C channels, through the GELU, and back to C."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()

@@ -43,7 +43,7 @@ def choose(logits: Tensor, seen: Tensor, sampling: Sampling, generators: list[ra
 
 
 def penalise(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
-    """Lower the logits (B, V) of the tokens marked in `seen` (B, V): positive ones divided, negative ones times."""
+    """Logits (B, V), lowered where `seen` (B, V) is true: positive ones are divided by `penalty`, others multiplied."""
     return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 

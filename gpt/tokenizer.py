@@ -21,10 +21,10 @@ from gpt.errors import UserError
 END_OF_TEXT = "<|endoftext|>"
 # A word: 's and its like, or letters, numbers or other signs with the space before them; or spaces alone.
 WORD = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
-# Training looks at the commonest words until the different ones make 2 MB; what is rarer changes little, but Chinese,
-# whose "words" are whole clauses, has it without end.
+# Training looks at the commonest words only, 2 MB of different ones. Rarer words change little, and Chinese, whose
+# "words" are whole clauses, has ever more of them.
 DIFFERENT_BYTES = 2_000_000
-# Of a word longer than this many bytes (a genome, a row of a million dashes) each such part is a word by itself.
+# A longer word (a genome, a row of a million dashes) is cut into parts of this many bytes, each a word by itself.
 LONGEST_WORD = 256
 
 # GPT-2 gives bytes the ids 0-255 in this order: those that print as a character first.
@@ -109,8 +109,8 @@ def encode_word(word: bytes, ids: dict[bytes, int]) -> list[int]:
 class Tokenizer:
     """Text to token ids and back. Ids: 256 bytes in GPT-2's order, then the merges, then the end-of-text token.
 
-    add_bos_token (`transformers`' name for it): the model knows the beginning of a document by the end-of-text token
-    before it, has seldom seen a window that begins otherwise, and is lost in one.
+    add_bos_token (`transformers`' name for it): encode_document puts the end-of-text token before a text. A model that
+    read most documents from this token on in training has seldom seen a text without it, and is lost in one.
     """
 
     def __init__(self, merges: list[tuple[bytes, bytes]], add_bos_token: bool = False):
@@ -140,7 +140,7 @@ class Tokenizer:
         return self.encoding.encode_ordinary(text)
 
     def encode_document(self, text: str) -> list[int]:
-        """Ids of a text for a model to read from its beginning; not empty where the end-of-text token comes first."""
+        """Ids of a text as a model reads it from its beginning: with add_bos_token, after the end-of-text token."""
         return [self.end_of_text] * self.add_bos_token + self.encode(text)
 
     def encode_to_numpy(self, text: str) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gpt.dataset import IGNORED, shuffled
+from gpt.dataset import IGNORED, Dataset, shuffled
 from gpt.errors import UserError
 from gpt.files.tokens_folder import MappedTokens, TokensFolder
 
@@ -53,6 +53,16 @@ def test_an_epoch_is_covered_exactly_once(counting):
         starts = sorted(dataset.batch(epoch * n + i)[0][0, 0].item() for i in range(n))
         assert np.diff(starts).tolist() == [16] * (n - 1)
         assert 0 <= starts[0] < 16
+
+
+@pytest.mark.parametrize("length", [10, 16, 31, 32])
+def test_too_few_tokens_for_a_window_are_refused(length):
+    dataset = Dataset(np.arange(length), np.arange(20), 9999, context_length=16, batch_size=4)
+    if length == 32:
+        assert dataset.batch(0)[0].shape == (4, 16)
+    else:
+        with pytest.raises(ValueError, match=f"{length} training tokens are too few: windows of 16 need 32"):
+            dataset.batch(0)
 
 
 def test_every_epoch_has_an_offset_and_an_order_of_its_own(counting):

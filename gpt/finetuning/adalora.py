@@ -26,7 +26,7 @@ class SVDLinear(LoraLinear):
     lora_e: nn.Parameter  # (rank,): the diagonal of Λ
 
     def begin(self) -> None:
-        """Turn what a fresh LoraLinear holds into this."""
+        """Turn a fresh LoraLinear into this."""
         self.lora_e = nn.Parameter(self.lora_a.new_zeros(len(self.lora_a)))
         for weight in (self.lora_a, self.lora_b):
             nn.init.normal_(weight, std=0.02)

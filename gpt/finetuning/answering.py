@@ -81,7 +81,7 @@ class AnswerTask(Task):
         targets = targets.to(machine.device)
         is_answer = targets != IGNORED
         states = net.transformer(tokens)  # (part, T, C)
-        asked = states[is_answer]  # (answer tokens, C): of the rest nobody asks what comes next
+        asked = states[is_answer]  # (answer tokens, C): the other states predict nothing that is learned
         on_grid = F.pad(asked, (0, 0, 0, -len(asked) % (4 * GRID)))  # few shapes, as in pad_to_grid
         logits = net.lm_head(on_grid)[: len(asked)]  # (answer tokens, V)
         losses = F.cross_entropy(logits.float(), targets[is_answer], reduction="none")  # (answer tokens,)
@@ -93,15 +93,23 @@ class AnswerTask(Task):
         language = language_loss(net, states, tokens, lengths) if self.config.lm_loss else mean.new_zeros(())
         return mean, wrong == 0, language
 
-    def loss(self, net: GPT, part: np.ndarray, machine: Machine, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def loss(
+        self,
+        net: GPT,
+        part: np.ndarray,
+        machine: Machine,
+        random: np.random.Generator,
+        batch: np.ndarray | None = None,
+    ) -> tuple[Tensor, Tensor]:
         losses, _, language = self.losses(net, "train", part, machine)
         loss = losses.mean()
-        return loss + self.config.lm_loss * language, loss
+        return loss + self.language_weight(part, batch) * language, loss
 
     @torch.inference_mode()
     def validate(self, net: GPT, machine: Machine) -> tuple[float, float]:
-        """An answer is exact if each of its tokens is the likeliest after the true ones before it: then, and only then,
-        writing the likeliest tokens one after the other gives this answer. So nothing needs to be written here."""
+        """An answer is exact if each of its tokens is the likeliest after the true ones before it: then writing the
+        likeliest tokens one after the other gives this answer. So nothing needs to be written here. (Rarely, a model
+        would write the same text in other tokens; that does not count here.)"""
         net.eval()
         order = np.argsort([len(ids) for ids in self.tokens["val"]], kind="stable")
         losses, exact = [], []

@@ -29,7 +29,7 @@ class LabelTask(Task):
 
     labels: tuple[str, ...]  # class names, or a single name for regression
     targets: dict[str, Tensor]  # (examples,): class numbers, int64; or standardised numbers, float32
-    mean, std = 0.0, 1.0  # of the training numbers; for classes as they stand here
+    mean, std = 0.0, 1.0  # of a regression's training numbers; classes keep 0 and 1
 
     def __init__(self, config: FinetuneConfig, tokenizer: Tokenizer, context_length: int):
         self.config, self.tokenizer = config, tokenizer
@@ -72,7 +72,12 @@ class LabelTask(Task):
         return GPTClassifier(config, self.labels)
 
     def loss(
-        self, net: GPTClassifier, part: np.ndarray, machine: Machine, random: np.random.Generator
+        self,
+        net: GPTClassifier,
+        part: np.ndarray,
+        machine: Machine,
+        random: np.random.Generator,
+        batch: np.ndarray | None = None,
     ) -> tuple[Tensor, Tensor]:
         texts = [drop_words(self.tokens["train"][i], self.config.word_dropout, random) for i in part]
         tokens, lengths = (x.to(machine.device) for x in pad(texts, net.config.vocab_size - 1))  # (part, T), (part,)
@@ -83,7 +88,7 @@ class LabelTask(Task):
         loss = loss_on_labels(logits, targets, weights, self.config.label_smoothing).mean()
         if not self.config.lm_loss:
             return loss, loss
-        return loss + self.config.lm_loss * language_loss(net, states, tokens, lengths), loss
+        return loss + self.language_weight(part, batch) * language_loss(net, states, tokens, lengths), loss
 
     def validate(self, net: GPTClassifier, machine: Machine) -> tuple[float, float]:
         logits, targets = classify(net, self.tokens["val"], machine), self.targets["val"]

@@ -61,7 +61,12 @@ class TagTask(Task):
         return GPTTagger(config, self.labels)
 
     def loss(
-        self, net: GPTTagger, part: np.ndarray, machine: Machine, random: np.random.Generator
+        self,
+        net: GPTTagger,
+        part: np.ndarray,
+        machine: Machine,
+        random: np.random.Generator,
+        batch: np.ndarray | None = None,
     ) -> tuple[Tensor, Tensor]:
         loss = self.losses(net, "train", part, machine).mean()
         return loss, loss

@@ -24,7 +24,7 @@ from gpt.tokenizer import Tokenizer
 
 
 class Task(ABC):
-    """A data set prepared for a model: tokens of at most its context, and what the model shall make of them.
+    """A data set prepared for a model: tokens of at most its context, and what the model should make of them.
 
     The keys of the dictionaries are the splits "train", "val" and "test". Making one raises UserError for data that
     does not suit the task.
@@ -52,8 +52,26 @@ class Task(ABC):
         """A net of this shape with random weights, under the task's own head if it has one."""
 
     @abstractmethod
-    def loss(self, net: Any, part: np.ndarray, machine: Machine, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Of the training examples numbered in `part`: (the objective to minimise, the task's own loss in it)."""
+    def loss(
+        self,
+        net: Any,
+        part: np.ndarray,
+        machine: Machine,
+        random: np.random.Generator,
+        batch: np.ndarray | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Of the training examples numbered in `part`: (the objective to minimise, the task's own loss in it). batch:
+        the numbers of which `part` is a part, for gradient accumulation; by default `part` is all of them."""
+
+    def language_weight(self, part: np.ndarray, batch: np.ndarray | None) -> float:
+        """The weight of the mean language-model loss of `part`: config.lm_loss, times the mean length of its texts over
+        that of the batch. finetune.py weighs a part by its number of texts; with this, every token counts alike,
+        however the batch is cut. (Lengths are those before word dropout.)"""
+
+        def mean_length(numbers: np.ndarray) -> float:
+            return float(np.mean([len(self.tokens["train"][i]) - 1 for i in numbers]))  # tokens that are predicted
+
+        return self.config.lm_loss * (mean_length(part) / (mean_length(part if batch is None else batch) or 1.0))
 
     @abstractmethod
     def validate(self, net: Any, machine: Machine) -> tuple[float, float]:

@@ -42,7 +42,7 @@ def count_weights(model: Net) -> tuple[int, int]:
 
 
 def is_regularised(name: str, weight: Tensor) -> bool:
-    """Whether a weight shall stay small: the matrices, but not embeddings. (A prefix has 4 dimensions.)"""
+    """Whether a weight should stay small: the matrices, but not embeddings. (A prefix has 4 dimensions.)"""
     return weight.ndim == 2 and ".wte." not in name and ".wpe." not in name
 
 

@@ -30,11 +30,14 @@ def stream_texts_plainly(
     stop: tuple[str, ...] = (), num_top: int | None = None, **settings: Any,
 ) -> Shown:  # fmt: skip
     """The same by the plain `generate`, one row after the other. The settings are Sampling's."""
+    context = model.config.context_length
     for row, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
-        stream, tokens = TextStream(tokenizer, stop), list(prompt)
+        stream, window = TextStream(tokenizer, stop), list(prompt)  # the window is that of `generate`
         for i, token in enumerate(generate(model, prompt, max_new_tokens, seed, **settings)):
-            tokens.append(token)
-            choice = Choice(token) if num_top is None else score(model, tokens, num_top)[-1]
+            if len(window) > context:
+                window = window[-max(1, context // 2) :]
+            window.append(token)
+            choice = Choice(token) if num_top is None else score(model, window, num_top)[-1]
             yield row, stream.show(token, is_last=i == max_new_tokens - 1), choice
             if stream.ended:
                 break

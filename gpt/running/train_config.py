@@ -133,7 +133,7 @@ def gpt2(out: str, n_layer: int, n_head: int, n_embd: int, learning_rate: float)
 
 PRESETS = {
     "tiny": (
-        "0.9M parameters: a minute and a half on 2 CPU cores",
+        "0.9M parameters: about two minutes on 2 CPU cores",
         TrainConfig(GPTConfig(2048, 176, 3, 4, 128, position="rotary"), Path("out/tiny"), 700, 16, eval_every=140),
     ),
     "small": (

@@ -15,6 +15,7 @@ import finetune as finetune_script
 from finetune import finetune
 from gpt.classifier import GPTClassifier, language_loss, loss_on_labels, pad
 from gpt.errors import UserError
+from gpt.files.checkpoint import load_model
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.baselines import baselines
 from gpt.finetuning.batches import Buckets, drop_words
@@ -61,6 +62,25 @@ def test_the_language_loss_is_the_mean_over_real_tokens():
         expected += [-logits.log_softmax(-1)[t, text[t + 1]] for t in range(len(text) - 1)]
     torch.testing.assert_close(found, torch.stack(expected).mean())
     assert len(expected) == 4
+
+
+@pytest.mark.parametrize("name", ["classification", "answer"])
+def test_parts_of_a_batch_give_the_gradient_of_the_whole_with_a_language_loss_too(base, tmp_path, name):
+    """Every token counts alike, however long the texts are that it is put together with."""
+    words = ["word " * (1 + i % 10) for i in range(40)]
+    rows = [{"text": word, "label": "ab"[i % 2], "prompt": word, "answer": "ab"[i % 2]} for i, word in enumerate(words)]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    task = load_task(FinetuneConfig(base, file, task=name, lm_loss=0.5), load_tokenizer(base), 64)
+    torch.manual_seed(0)
+    net, batch, gradients = task.build_net(load_model(base).config), np.arange(8), []
+    for cuts in (1, 4):
+        net.zero_grad()
+        for part in np.array_split(batch, cuts):
+            objective, _ = task.loss(net, part, CPU, np.random.default_rng(0), batch)
+            (objective * len(part) / len(batch)).backward()
+        gradients.append(net.transformer.h[0].mlp.c_fc.weight.grad.clone())
+    torch.testing.assert_close(*gradients, atol=1e-7, rtol=1e-4)
 
 
 def test_class_weights_make_every_class_weigh_the_same(base, tmp_path):

@@ -96,6 +96,17 @@ def test_plain_rows_show_the_text_of_a_batch(tokenizer):
     assert fast == plain
 
 
+@pytest.mark.parametrize("prompt", [[1, 2, 3], [7] * 32])
+def test_plain_log_probabilities_are_those_of_a_batch_past_the_context_too(tokenizer, prompt):
+    model = random_model("rotary", tokenizer.vocab_size)  # its context is 32
+    batch = Batch(model, [prompt], [1], 100, Sampling(0.9), num_top=2)
+    fast = [choice for _, _, choice in stream_texts(batch, tokenizer)]
+    rows = stream_texts_plainly(model, tokenizer, [prompt], [1], 100, num_top=2, temperature=0.9)
+    plain = [choice for _, _, choice in rows]
+    assert [choice.token for choice in plain] == [choice.token for choice in fast] and len(plain) > 64
+    assert [choice.logprob for choice in plain] == pytest.approx([choice.logprob for choice in fast], abs=1e-3)
+
+
 def test_an_empty_stop_string_is_refused(tokenizer):
     with pytest.raises(UserError, match="stop string"):
         TextStream(tokenizer, ("",))
