@@ -102,7 +102,6 @@ def measure_old(folder: Path, old: TokensFolder, seed: int) -> Measures:
     model, tokenizer = load_body(folder), load_tokenizer(folder)
     machine = pick_machine("cpu", "float32", "off")
     speed_up(model, machine.device, machine.dtype)
-    tokenizer.add_bos_token = True
     asked, free = (
         judge_stories(sample_stories(model, tokenizer, STORIES, TEMPERATURE, seed, opening), "en")
         for opening in (OPENING, "")
