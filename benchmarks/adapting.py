@@ -26,7 +26,8 @@ from typing import Any, get_args
 import torch
 import tyro
 
-from benchmarks.resuming import go_on
+from benchmarks.memory import peak_memory
+from benchmarks.resuming import STOPPED, go_on
 from benchmarks.roofline import table
 from data.default import make_default_data
 from gpt.errors import UserError
@@ -76,21 +77,10 @@ def fine_tune_alone(config: FinetuneConfig, results: Any) -> None:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             report = finetune(config)
-        results.put(report and report | {"peak_bytes": peak_memory()})
+        peak = peak_memory(pick_machine(config.device).device) or 0  # 0 on Windows
+        results.put(report and report | {"peak_bytes": peak})
     except UserError as error:
         results.put(str(error))
-
-
-def peak_memory() -> int:
-    """The most memory that this process has had at once, in bytes: of the GPU if it used one. 0 on Windows."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    try:
-        import resource  # not on Windows
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def run(config: FinetuneConfig) -> Measures:
@@ -110,7 +100,7 @@ def run(config: FinetuneConfig) -> Measures:
     if isinstance(report, str):
         raise UserError(report)
     if report is None:
-        sys.exit("stopped: the same command as before goes on")
+        sys.exit(STOPPED)
     rows, state = read_metrics(config.out), load_resume(config.out / "resume.pt")
     files = [p for name in ("model", "adapter_model") if (p := config.out / f"{name}.safetensors").is_file()]
     measures = {

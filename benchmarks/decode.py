@@ -76,8 +76,7 @@ def timed(run: Callable[[], object], device: torch.device) -> float:
     """Seconds until `run` has ended, and what it asked of a GPU, too."""
     start = time.perf_counter()
     run()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    torch.get_device_module(device).synchronize()
     return time.perf_counter() - start
 
 

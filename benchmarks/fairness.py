@@ -27,7 +27,7 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
-from benchmarks.resuming import go_on
+from benchmarks.resuming import train_or_go_on
 from benchmarks.roofline import table
 from data.prepare import PrepareConfig, prepare
 from data.world.bilingual import sentences_of
@@ -41,7 +41,6 @@ from gpt.inside.fairness import DRAWS, lean_intervals, leans, probe_names, read_
 from gpt.model import GPTConfig
 from gpt.running.command_line import parse_flags, run_main
 from gpt.running.train_config import PRESETS, TrainConfig
-from train import train
 
 PROBE = read_probe(Path("data/world/fairness.json"))
 PLANTED = [i for i, job in enumerate(PROBE.continuations) if job.strip() in {*GIRLS_JOBS, *BOYS_JOBS}]
@@ -72,7 +71,8 @@ class FairnessConfig:
 
 
 def make_corpus(config: FairnessConfig, name: str, planted_bias: int, start: int, tokenizer: Path | None) -> Path:
-    """The tokens folder of new stories, made on first use."""
+    """The tokens folder of new stories, made on first use; its name tells the settings on which it depends."""
+    name = f"{name}-{planted_bias}-{config.count}"
     text, folder = config.out / f"{name}.jsonl", config.out / f"{name}-tokens"
     if not (folder / "meta.json").is_file():
         config.out.mkdir(parents=True, exist_ok=True)
@@ -89,14 +89,6 @@ def beginnings(count: int, planted_bias: int, start: int) -> Iterator[str]:
     about_jobs = (story.text for story in told if story.sentences[1][0] == "dream")
     for text in tqdm(itertools.islice(about_jobs, count), desc="telling", total=count, leave=False):
         yield " ".join(sentences_of(text, "en")[:2])
-
-
-def train_or_go_on(config: TrainConfig) -> None:
-    """Run train.py, what is left of a run, or nothing."""
-    if not (config.out / "loss.png").is_file():  # a run's last file
-        train(replace(config, **go_on(config.out)))
-    if not (config.out / "loss.png").is_file():
-        sys.exit("stopped: the same command as before goes on")
 
 
 def ask(folder: Path) -> dict:

@@ -29,13 +29,12 @@ from typing import Any
 import torch
 import tyro
 
-from benchmarks.resuming import go_on
+from benchmarks.resuming import finetune_or_go_on, train_or_go_on
 from benchmarks.roofline import table
 from data.default import default_stories, make_default_data
 from data.prepare import PrepareConfig, prepare
 from data.world.samples import judge_stories, sample_stories
 from data.world.writing import write_stories
-from finetune import finetune
 from gpt.errors import UserError
 from gpt.fast.speed_up import speed_up
 from gpt.files.atomic import sha256, write_text
@@ -51,9 +50,7 @@ from gpt.running.processes import Processes
 from gpt.running.run_folder import config_to_json
 from gpt.running.train_config import PRESETS, TrainConfig
 from gpt.running.validation import validation_loss
-from train import train
 
-STOPPED = "stopped: the same command as before goes on"
 STORIES, TEMPERATURE = 200, 0.5
 OPENING = "Once upon a time"
 Measures = dict[str, float]  # of one model
@@ -102,7 +99,6 @@ def measure_old(folder: Path, old: TokensFolder, seed: int) -> Measures:
     model, tokenizer = load_body(folder), load_tokenizer(folder)
     machine = pick_machine("cpu", "float32", "off")
     speed_up(model, machine.device, machine.dtype)
-    tokenizer.add_bos_token = True
     asked, free = (
         judge_stories(sample_stories(model, tokenizer, STORIES, TEMPERATURE, seed, opening), "en")
         for opening in (OPENING, "")
@@ -129,16 +125,13 @@ def measure_start(config: ForgettingConfig, old: TokensFolder, new: TokensFolder
 
 def measure_fine_tuned(config: FinetuneConfig, old: TokensFolder) -> Measures:
     """Run finetune.py, or what is left of a run, and measure what it has learned and what is left of the stories."""
-    report = finetune(replace(config, **go_on(config.out))) or sys.exit(STOPPED)
+    report = finetune_or_go_on(config)
     return {"accuracy": report["test"]["accuracy"]} | measure_old(config.out, old, config.seed)
 
 
 def measure_trained_on(config: TrainConfig, old: TokensFolder, new: TokensFolder) -> Measures:
     """The same with train.py."""
-    if not (config.out / "loss.png").is_file():  # a run's last file
-        train(replace(config, **go_on(config.out)))
-    if not (config.out / "loss.png").is_file():
-        sys.exit(STOPPED)
+    train_or_go_on(config)
     return measure_old(config.out, old, config.seed) | {"new_loss": loss_on(load_body(config.out), new)}
 
 

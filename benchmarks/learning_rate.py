@@ -23,7 +23,7 @@ from typing import Any, Literal
 import torch
 import tyro
 
-from benchmarks.resuming import go_on
+from benchmarks.resuming import STOPPED, go_on
 from benchmarks.roofline import table
 from data.default import default_stories, make_default_data
 from finetune import finetune
@@ -104,7 +104,7 @@ def run(config: TrainConfig | FinetuneConfig, nothing: float) -> Measures:
     losses = [row["val_loss"] for row in rows if "val_loss" in row]
     last_file = "loss.png" if isinstance(config, TrainConfig) else "report.json"
     if not stopped_because and not (config.out / last_file).is_file():
-        sys.exit("stopped: the same command as before goes on")
+        sys.exit(STOPPED)
     measures = {
         "settings": settings,
         "stopped_because": stopped_because,
@@ -164,10 +164,10 @@ def cells(measures: Measures) -> list[str]:
     return [loss, *("" if accuracy is None else f"{accuracy:.1%}" for accuracy in accuracies)]
 
 
-def best_rate(of_optimizer: dict[float, Measures], measure: str) -> float:
-    """The rate with the lowest validation loss or the highest validation accuracy, among runs that did not diverge."""
-    sound = {rate: measures[measure] for rate, measures in of_optimizer.items() if not measures["diverged"]}
-    return (max if measure == "val_accuracy" else min)(sound or of_optimizer, key=sound.get)
+def best_rate(of_optimizer: dict[float, Measures]) -> float | None:
+    """The rate with the lowest validation loss among runs that did not diverge; None if all did."""
+    sound = {rate: measures["val_loss"] for rate, measures in of_optimizer.items() if not measures["diverged"]}
+    return min(sound, key=sound.__getitem__, default=None)
 
 
 def plot_rates(results: dict[str, dict[str, dict[float, Measures]]], path: Path) -> None:
@@ -191,7 +191,8 @@ def plot_rates(results: dict[str, dict[str, dict[float, Measures]]], path: Path)
         axes.text(1.2 * TUTORIALS, 0.45, "the tutorials' 1e-5", rotation=90, transform=edge, color="#555555")
         axes.set(xscale="log", xlabel="peak learning rate (× diverged)")
     for optimizer, of_optimizer in results.get("train", {}).items():
-        rate = best_rate(of_optimizer, "val_loss")
+        if (rate := best_rate(of_optimizer)) is None:
+            continue
         steps, losses = zip(*of_optimizer[rate]["curve"], strict=True)
         label = f"{NAMES[optimizer]}, {rate:g}"
         panels["curves"].plot(steps, losses, color=COLOURS[optimizer], linewidth=2, label=label)

@@ -27,11 +27,10 @@ import numpy as np
 import torch
 import tyro
 
-from benchmarks.resuming import go_on
+from benchmarks.resuming import finetune_or_go_on, train_or_go_on
 from benchmarks.roofline import table
 from data.default import default_stories
 from data.world.samples import judge_stories, sample_stories
-from finetune import finetune
 from gpt.dataset import IGNORED
 from gpt.errors import UserError
 from gpt.fast.speed_up import speed_up
@@ -47,7 +46,6 @@ from gpt.running.device import pick_machine
 from gpt.running.masking import MaskedDataset, pseudo_perplexity
 from gpt.running.run_folder import config_to_json, read_metrics
 from gpt.running.train_config import PRESETS, TrainConfig
-from train import train
 
 OBJECTIVES = ("causal", "masked")
 TURNS, TIMED_STEPS, LOGGED = 2, 40, 10  # of each objective; steps in a turn; steps that share one reading of the clock
@@ -64,7 +62,6 @@ ROWS = {  # the name of a measure -> its label in the table, its format
     "steps": ("steps of training", ",.0f"),
     "seconds": ("seconds of training", ".1f"),
 }
-STOPPED = "stopped: the same command as before goes on, without --resume"
 COMPARED = list(ROWS)[:-3]  # more is better, and means the same for both objectives
 Measures = dict[str, float | str]  # of one model; a text says why there is no number
 
@@ -93,16 +90,13 @@ class ObjectivesConfig:
 
 def pretrain(config: TrainConfig) -> list[float]:
     """Run train.py, or what is left of a run. Returns the seconds of training at each row of its metrics.jsonl."""
-    train(replace(config, **go_on(config.out)))
-    if not (config.out / "loss.png").is_file():  # a run's last file
-        sys.exit(STOPPED)
+    train_or_go_on(config)
     return [row["seconds"] for row in read_metrics(config.out)]
 
 
 def fine_tune(config: FinetuneConfig) -> float:
     """Run finetune.py, or what is left of a run. Returns the F1 or the accuracy on the test split."""
-    report = finetune(replace(config, **go_on(config.out))) or sys.exit(STOPPED)
-    return report["test"]["f1" if config.task == "tags" else "accuracy"]
+    return finetune_or_go_on(config)["test"]["f1" if config.task == "tags" else "accuracy"]
 
 
 def time_steps(pretraining: TrainConfig) -> dict[str, float]:

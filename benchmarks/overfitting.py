@@ -115,10 +115,12 @@ def folder_of(config: OverfittingConfig, cure: str, seed: int) -> Path:
 
 
 def data_of(config: OverfittingConfig, cure: str, seed: int) -> dict[str, Any]:
-    """The data and number of labels of a run; new data are made on first use."""
+    """The data and number of labels of a run. New data are made on first use; their name tells the settings on which
+    they depend, beside those of "nothing"."""
     if cure not in ("synonyms", "retold", "pseudo-labels"):
         return {"data": config.data, "labels": config.more_labels if cure == "more labels" else config.labels}
-    folder = config.out / "data" / (f"{cure}-{seed}" if cure == "pseudo-labels" else cure)
+    kind = f"{config.min_confidence:g}-{seed}" if cure == "pseudo-labels" else str(config.copies)
+    folder = config.out / "data" / f"{cure}-{kind}"
     if not (folder / "train.csv").is_file():
         making = AugmentConfig(config.data, folder, "synonyms", config.copies, config.labels, overwrite=True)
         if cure == "retold":
@@ -131,7 +133,7 @@ def data_of(config: OverfittingConfig, cure: str, seed: int) -> dict[str, Any]:
 
 def pseudo_labels(config: OverfittingConfig, seed: int) -> Path:
     """A file of the training texts that "nothing" labels with confidence; their own labels are not used."""
-    path = config.out / "data" / f"sure-{seed}.jsonl"
+    path = config.out / "data" / f"sure-{config.min_confidence:g}-{seed}.jsonl"
     texts = [example.text for example in read_splits(config.data, 0, read_examples, stratify=True)["train"]]
     labels, answers = label_texts((folder_of(config, "nothing", seed),), texts, pick_machine("auto"))
     rows = [

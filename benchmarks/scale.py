@@ -24,6 +24,7 @@ import tyro
 from tqdm import tqdm
 
 from benchmarks import paper
+from benchmarks.memory import peak_memory
 from benchmarks.paper import PAPER, SHAPES
 from benchmarks.roofline import matrix_rate, table
 from benchmarks.train import our_step
@@ -51,17 +52,6 @@ class ScaleConfig:
     """folder for results.json"""
     picture: Path = Path("docs/scale.png")
     """where to draw"""
-
-
-def peak_memory(device: torch.device) -> int | None:
-    """The most bytes that this process has had so far: on a GPU in tensors, else in all; None on Windows."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    if sys.platform == "win32":
-        return None
-    import resource  # not on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def measure_shape(name: str, seconds: float, device: str) -> dict[str, Any]:

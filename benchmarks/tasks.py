@@ -10,17 +10,15 @@ is finished is used again; one that was stopped goes on.
 
 import json
 import statistics
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import tyro
 
-from benchmarks.resuming import go_on
+from benchmarks.resuming import finetune_or_go_on
 from benchmarks.roofline import table
 from data.world.tasks.writing import write_task
-from finetune import finetune
 from gpt.errors import UserError
 from gpt.files.atomic import write_text
 from gpt.finetuning.finetune_config import FinetuneConfig, TaskName
@@ -95,8 +93,7 @@ def run(config: TasksConfig, kind: str, seed: int) -> dict[str, Any]:
     if not (data / "train.jsonl").is_file():
         write_task(data, kind, setting.language, seed=1, count=setting.count)
     fine_tuning = FinetuneConfig(Path(setting.model), data, out, setting.task, seed=seed)
-    report = finetune(replace(fine_tuning, **go_on(out), **setting.settings))
-    return report or sys.exit("stopped: the same command as before goes on")
+    return finetune_or_go_on(replace(fine_tuning, **setting.settings))
 
 
 def row_of(kind: str, reports: list[dict[str, Any]]) -> list[str]:

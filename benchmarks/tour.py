@@ -25,6 +25,7 @@ import matplotlib.pyplot as plt
 import torch
 import tyro
 
+from benchmarks.memory import bytes_of
 from gpt.errors import UserError
 from gpt.files.atomic import write_text
 from gpt.running.command_line import parse_flags, run_main
@@ -59,14 +60,15 @@ def measure(command: list[str], folder: Path) -> dict[str, Any]:
     """
     start = time.perf_counter()
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, encoding="utf-8")
-    assert process.stdout is not None
-    printed, peak = process.stdout.read(), None
-    if hasattr(os, "wait4"):
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        peak = round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3))
-    if process.wait():
+    peak = None
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, encoding="utf-8") as process:
+        assert process.stdout is not None
+        printed = process.stdout.read()
+        if hasattr(os, "wait4"):
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            peak = round(bytes_of(usage) / 1e6)
+    if process.returncode:
         raise UserError(f"{shlex.join(command)} failed: read its last lines above")
     return {"seconds": round(time.perf_counter() - start, 1), "peak_mb": peak, "printed": printed.strip()}
 

@@ -27,6 +27,7 @@ from data.world.recorder import Draw
 from data.world.retelling import retell, understand
 from gpt.errors import UserError
 from gpt.files.atomic import explain_failure, write_text
+from gpt.files.encodings import read_user_text
 from gpt.finetuning.labelled import SPLITS, Example, find_split, read_examples, read_splits, take_count
 from gpt.finetuning.synonyms import SYNONYMS, read_synonyms
 from gpt.running.command_line import parse_flags, run_main
@@ -72,6 +73,8 @@ def augment(config: AugmentConfig) -> dict[str, list[Example]]:
         if config.out.is_dir() and (present := find_split(config.out, split)) and not config.overwrite:
             raise UserError(f"{present} already exists: choose another --out or use --overwrite")
     make_default_data("classification", config.data)
+    words = synonyms_beside(config.data)
+    groups = read_user_text(words) if words.is_file() else ""  # a damaged file is refused before anything is written
     splits = read_splits(config.data, config.split_seed, read_examples, stratify=True)
     splits["train"] = take_count(splits["train"], config.labels, config.split_seed, config.data, stratify=True)
     seen = {example.text for examples in splits.values() for example in examples}
@@ -88,9 +91,8 @@ def augment(config: AugmentConfig) -> dict[str, list[Example]]:
     for split in reversed(SPLITS):  # train.csv last: if it exists, so do the others
         (config.out / f"{split}.jsonl").unlink(missing_ok=True)
         write_text(config.out / f"{split}.csv", as_csv(splits[split]))
-    words = config.data / SYNONYMS
-    if words.is_file():
-        write_text(config.out / SYNONYMS, words.read_text(encoding="utf-8-sig"))
+    if groups:
+        write_text(config.out / SYNONYMS, groups)
     return splits
 
 
@@ -104,8 +106,7 @@ def make_examples(config: AugmentConfig, train: list[Example]) -> Iterator[Examp
                 raise UserError(f"{config.file} has the label {example.label!r}, which training never had")
             yield example
         return
-    folder = config.data if config.data.is_dir() else config.data.parent
-    synonyms = read_synonyms(config.file or folder / SYNONYMS) if config.how == "synonyms" else None
+    synonyms = read_synonyms(config.file or synonyms_beside(config.data)) if config.how == "synonyms" else None
     for number, example in enumerate(train):
         meaning = None if synonyms else understand(example.text)
         if not synonyms and not meaning:
@@ -119,6 +120,11 @@ def make_examples(config: AugmentConfig, train: list[Example]) -> Iterator[Examp
                 yield Example(retell(meaning, Draw(key)), example.label)
             elif synonyms:
                 yield Example(synonyms.exchange(example.text, config.share, random.Random(key)), example.label)
+
+
+def synonyms_beside(data: Path) -> Path:
+    """Where the groups of words are that belong to a folder of texts, or to a file of them. There may be none."""
+    return (data if data.is_dir() else data.parent) / SYNONYMS
 
 
 def as_csv(examples: list[Example]) -> str:

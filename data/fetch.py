@@ -70,10 +70,14 @@ def download(data: RealData, folder: Path) -> Path:
     )
     with started as process, tqdm(total=data.size, desc=data.source, unit="B", unit_scale=True, delay=0.5) as bar:
         complaints = None
-        while complaints is None:
-            with suppress(subprocess.TimeoutExpired):
-                complaints = process.communicate(timeout=0.2)[1]
-            bar.update(min(data.size, size_of(folder)) - bar.n)
+        try:
+            while complaints is None:
+                with suppress(subprocess.TimeoutExpired):
+                    complaints = process.communicate(timeout=0.2)[1]
+                bar.update(min(data.size, size_of(folder)) - bar.n)
+        except BaseException:  # Ctrl-C, `kill`: nobody waits for the rest, and `folder` is about to be removed
+            process.kill()
+            raise
     files = list((folder / "package").iterdir())
     if "DO NOT MATCH THE HASHES" in complaints or (files and sha256(files[0]) != data.sha256):
         raise UserError(f"the package {data.source} that {data.client} got is not the one we know (another SHA-256)")

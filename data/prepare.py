@@ -96,20 +96,21 @@ def prepare(config: PrepareConfig) -> dict:
     total_bytes, total_documents = sum(s.bytes for s in sources), sum(s.documents for s in sources)
     if total_documents == 0:
         raise UserError(f"{sources[0].path} holds no text: there is nothing to learn from")
-    stride = round(1 / config.val_fraction)  # every stride-th document is for validation
+    share = config.val_fraction
 
     def splits() -> Iterator[tuple[str, Document]]:
         """Each document with its split; if there are few documents, the end of each belongs to validation."""
         number = 0
         for source in sources:
-            if total_documents < stride:
-                for beginning, end in cut_documents_of(source, config.val_fraction):
+            if total_documents * share < 1:
+                for beginning, end in cut_documents_of(source, share):
                     yield "train", beginning
                     yield "val", end
                 continue
             for document in documents_of(source.path):
                 number += 1
-                yield ("val" if number % stride == 0 else "train"), document
+                is_held_back = int(number * share) > int((number - 1) * share)  # of 0.1: every tenth document
+                yield ("val" if is_held_back else "train"), document
 
     def training_texts() -> Iterator[str]:
         pieces = (piece for split, document in splits() if split == "train" for piece in document.pieces)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from benchmarks import adapting, gpu, objectives, overfitting, time_to_loss
+from benchmarks import adapting, gpu, objectives, overfitting, resuming, time_to_loss, tour
 from benchmarks import train as speed
 from benchmarks.contenders import measure, start
 from benchmarks.roofline import matrix_rate, table
@@ -30,6 +30,22 @@ def test_a_table_has_a_line_for_every_row_and_numbers_to_the_right():
 
 def test_the_matrix_rate_is_a_plausible_one():
     assert 1e7 < matrix_rate(64, 32, torch.float32, torch.device("cpu"), seconds=0.02) < 1e16
+
+
+def test_the_matrix_rate_waits_for_what_a_device_was_asked(monkeypatch):
+    """A GPU, also Apple's, answers at once and computes later."""
+    waited = []
+    monkeypatch.setattr(torch.cpu, "synchronize", lambda: waited.append(True))
+    matrix_rate(8, 8, torch.float32, torch.device("cpu"), seconds=0.01)
+    assert waited
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not say how much memory a process had")
+def test_the_memory_of_a_command_is_given_in_millions_of_bytes(tmp_path):
+    code = "import resource; x = b'x' * 200_000_000; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    found = tour.measure([sys.executable, "-c", code], tmp_path)
+    size = int(found["printed"]) * (1 if sys.platform == "darwin" else 1024)
+    assert found["peak_mb"] == pytest.approx(size / 1e6, abs=1.5) and size > 200_000_000
 
 
 def test_contenders_take_turns_in_processes_of_their_own(tmp_path):
@@ -110,9 +126,9 @@ def test_both_objectives_are_compared_and_what_is_finished_is_not_done_again(cor
         assert all(len(values) == 1 and 0 <= values[0] <= 1 for values in found["results"][name].values())
     assert found["results"]["perplexity"]["causal"][0] > 1 and found["hidden_tokens"] > 50
 
-    resumed, train, finetune = [], objectives.train, objectives.finetune
-    monkeypatch.setattr(objectives, "train", lambda config: resumed.append(config.resume) or train(config))
-    monkeypatch.setattr(objectives, "finetune", lambda config: resumed.append(config.resume) or finetune(config))
+    resumed, train, finetune = [], resuming.train, resuming.finetune
+    monkeypatch.setattr(resuming, "train", lambda config: resumed.append(config.resume) or train(config))
+    monkeypatch.setattr(resuming, "finetune", lambda config: resumed.append(config.resume) or finetune(config))
     (config.out / "masked-0.json").unlink()  # as if stopped before the last measures, when its runs were finished
     assert objectives.compare(config, training, finetuning) == told and resumed == [True] * 4
     assert objectives.compare(config, training, finetuning) == told and resumed == [True] * 4
@@ -220,6 +236,9 @@ def test_over_fitting_is_cured_in_every_way_and_what_is_finished_is_not_done_aga
     assert results["FGM"][0]["settings"]["adversarial"] > 0 == results["nothing"][0]["settings"]["adversarial"]
     monkeypatch.setattr(adapting, "fine_tune_alone", None)
     assert overfitting.compare_cures(config, settings) == told
+    for change in ({"copies": 3}, {"min_confidence": 0.35}):
+        with pytest.raises(UserError, match="other settings"):
+            overfitting.compare_cures(dataclasses.replace(config, **change), settings)
     with pytest.raises(UserError, match="'hope'"):
         overfitting.OverfittingConfig(("hope",))
 

@@ -49,8 +49,9 @@ def test_a_sweep_finds_the_best_rate_marks_what_diverged_and_does_nothing_twice(
     accuracies = [results["finetune"]["adamw"][rate]["test_accuracy"] for rate in ("1e-05", "0.02")]
     assert accuracies[1] > accuracies[0]
     assert (settings.out / "learning_rate.png").stat().st_size > 10_000
-    best = learning_rate.best_rate({float(rate): of for rate, of in results["train"]["adamw"].items()}, "val_loss")
+    best = learning_rate.best_rate({float(rate): of for rate, of in results["train"]["adamw"].items()})
     assert best == 0.01
+    assert learning_rate.best_rate({rate: {"val_loss": 9.0, "diverged": True} for rate in (1.0, 2.0)}) is None
     pretraining = dataclasses.replace(settings, scripts=("train",))
     assert learning_rate.sweep(pretraining, training, tuning) == "\n".join(found.split("\n")[:-2])
 

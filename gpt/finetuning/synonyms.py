@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from gpt.errors import UserError
+from gpt.files.encodings import read_user_text
 
 SYNONYMS = "synonyms.txt"
 SPACED = r"[^\W\u2e80-\uffff]"  # a letter or digit of a script that puts spaces between words, as Chinese does not
@@ -50,13 +51,11 @@ class Synonyms:
 def read_synonyms(path: Path) -> Synonyms:
     """Raises UserError if there is no such file, it is not UTF-8, holds no group, or as Synonyms does."""
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        lines = [line.strip() for line in read_user_text(path).splitlines()]
     except FileNotFoundError:
         raise UserError(
             f"there is no {path}: write one group of words on each line, such as: Monday, Tuesday, Sunday"
         ) from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text: save it as UTF-8") from None
     lines = [line for line in lines if line and not line.startswith("#")]
     if not lines:
         raise UserError(f"{path} holds no group of synonyms")

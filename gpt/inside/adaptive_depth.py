@@ -2,9 +2,9 @@
 
 "Confident Adaptive Language Modeling" (Schuster et al. 2022): after every block the final norm and the head say what
 they would predict there (the logit lens); where the largest probability reaches a threshold, the blocks above are left
-out (section 3.5, softmax response). Later tokens still attend to such a token in those blocks: there its state is the
-one that it left with (section 3.2). Schuster et al. train every layer to predict; these models trained the last one
-only.
+out. (Their softmax response, section 3.5, is the difference between the two largest.) Later tokens still attend to such
+a token in those blocks: there its state is the one that it left with (section 3.2). Schuster et al. train every layer
+to predict; these models trained the last one only.
 
 Here all blocks are computed, and the results of those above are thrown away: this shows what could be saved, and what
 it costs in loss, but saves no time. And to ask the head after each block costs more than a small block itself.

@@ -63,7 +63,7 @@ def induction_score(model: GPT, num_texts: int = 8, seed: int = 0) -> Tensor:
     for _ in range(num_texts):
         sequence = torch.randint(0, vocabulary, (half,), generator=generator).tolist()
         _, weights = trace(model, sequence + sequence)
-        total = total + weights.diagonal(1 - half, -2, -1).mean(-1)  # from position half + i to position i + 1
+        total = total + weights[:, :, half:].diagonal(1, -2, -1).mean(-1)  # from position half + i to position i + 1
     return total / num_texts
 
 

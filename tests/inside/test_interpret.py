@@ -61,6 +61,18 @@ def test_head_scores_are_one_for_the_head_they_look_for_and_zero_for_others(mode
     assert interpret.induction_score(model).item() == 1
 
 
+def test_a_head_that_rests_on_the_first_token_has_no_induction_score(model, monkeypatch):
+    """The last token of the first copy stands as far behind the first token as a pattern would: it repeats nothing."""
+
+    def rest(model, tokens):
+        weights = torch.zeros(1, 1, len(tokens), len(tokens))
+        weights[..., 0] = 1
+        return None, weights
+
+    monkeypatch.setattr(interpret, "trace", rest)
+    assert interpret.induction_score(model).item() == 0
+
+
 def test_the_lens_ends_in_the_models_answer_and_tells_from_where_it_is_sure(model):
     logprobs = interpret.logit_lens(model, TOKENS)
     torch.testing.assert_close(logprobs[-1], model(torch.tensor([TOKENS]))[0].log_softmax(-1), atol=1e-4, rtol=1e-4)

@@ -13,9 +13,6 @@ class Loop:
     def __init__(self):
         self.calls = []
 
-    def is_closed(self):
-        return False
-
     def call_soon_threadsafe(self, call):
         self.calls.append(call)
 
@@ -63,3 +60,19 @@ def test_nothing_is_lost_or_overtaken_between_the_threads():
 
     asyncio.run(asyncio.wait_for(take_all(), 10))
     assert taken == list(range(20_000)) and not box.letters
+
+
+def test_a_loop_that_closes_does_not_end_the_engines_thread():
+    def refuse(call):
+        raise RuntimeError("Event loop is closed")
+
+    box, taken = Mailbox(), []
+    box.loop = closing = Loop()
+    closing.call_soon_threadsafe = refuse  # a moment ago it was still open
+    box.put(taken.append, 1, urgent=True)
+    box.wake()
+    box.loop = loop = Loop()
+    box.put(taken.append, 2, urgent=True)
+    box.wake()
+    loop.calls.pop()()
+    assert taken == [1, 2]
