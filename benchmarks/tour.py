@@ -112,7 +112,8 @@ def results(steps: dict[str, dict[str, Any]], language: str) -> dict[str, str]:
     found = {
         "en": {
             "pretrain": f"{trained['bits_per_byte']:.3f} bits/byte; no model can go below {trained['floor']:.3f}; "
-            f"{trained['grammatical']:.0%} of its stories are grammatical, {trained['consistent']:.0%} of those consistent",
+            f"{trained['grammatical']:.0%} of its stories are grammatical, "
+            f"{trained['consistent']:.0%} of those consistent",
             "write": "three stories",
             "fine-tune": f"{tuned['accuracy']:.1%} of 1,000 test reviews right; TF-IDF {tuned['tfidf']:.1%}",
             "predict": f"{label}, {probability}",
