@@ -133,9 +133,9 @@ def free_port() -> int:
 
 
 def ask(port: int, model: str, tokens: int, seed: int) -> Measured:
-    """One stream, timed, on a connection of its own: llama.cpp's server ends each with its stream. It is read by Python's
-    own client, and hardly looked at: the clients run on the same cores as the server, and should not be what is
-    measured."""
+    """One stream, timed, on a connection of its own: llama.cpp's server ends each with its stream. It is read by
+    Python's own client, and hardly looked at: the clients run on the same cores as the server, and should not be what
+    is measured."""
     body = {"model": model, "prompt": PROMPT, "max_tokens": tokens, "seed": seed, "temperature": 1.0, "stream": True}
     body["stream_options"] = {"include_usage": True}
     client = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)

@@ -67,18 +67,19 @@ def scan(path: Path, name: str, bar: tqdm) -> Source:
             try:
                 characters += len(decoder.decode(data))
             except UnicodeDecodeError as error:
-                raise not_utf8(path, size - waiting + error.start) from None
+                raise not_text(path, size - waiting + error.start, encoding) from None
             digest.update(data)
             size += len(data)
             bar.update(len(data))
     if waiting := len(decoder.getstate()[0]):
-        raise not_utf8(path, size - waiting)
+        raise not_text(path, size - waiting, encoding)
     documents = sum(1 for _ in documents_of(path)) if holds_rows(path) else 1
     return Source(path, name, size, characters, documents, digest.hexdigest())
 
 
-def not_utf8(path: Path, offset: int) -> UserError:
-    return UserError(f"{path} is not UTF-8 text: see byte {offset:,}. Save it as UTF-8, or leave it out")
+def not_text(path: Path, offset: int, encoding: str) -> UserError:
+    name = "UTF-16" if encoding == "utf-16" else "UTF-8"
+    return UserError(f"{path} is not {name} text: see byte {offset:,}. Save it as UTF-8, or leave it out")
 
 
 class Document(NamedTuple):

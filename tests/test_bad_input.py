@@ -76,6 +76,7 @@ TRAIN = [
     ("", "tiny"),
     ("huge", "huge"),
     ("tiny --data nowhere", "not a tokens folder"),
+    ("tiny --data book.txt", "python -m data.prepare book.txt --out data/book"),
     ("tiny --data photos", "not a tokens folder"),
     ("tiny --data cut_tokens", "cut_tokens"),
     ("tiny --data strange_tokens", "token 65535"),

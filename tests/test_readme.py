@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -67,12 +68,22 @@ def test_the_lines_of_the_reading_order_are_counted(text):
         assert sum(counted) == int(lines), files
 
 
+def headings_of(document: Path) -> set[str]:
+    """What GitHub calls the headings of a document in a link."""
+    text = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_leads_somewhere(document):
     text = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+    for target in re.findall(r"\]\(([^)\s]+)[^)]*\)", text):
         if not target.startswith("http"):
-            assert (document.parent / target).exists(), target
+            name, _, heading = target.partition("#")
+            file = document.parent / name if name else document
+            assert file.exists(), target
+            assert not heading or heading in headings_of(file), target
 
 
 def test_the_gpt_of_the_readme_is_the_gpt(place, monkeypatch):

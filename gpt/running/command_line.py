@@ -38,6 +38,9 @@ def parse_flags(parser: Callable[[], T]) -> T:
         hints = ("Argument helptext", "For full helptext", "Perhaps you meant", "Similar options")
         end = next((i for i, line in enumerate(message_lines) if line.startswith(hints)), len(message_lines))
         message = re.sub(r"^Error parsing \w[\w.-]*: ", "", " ".join(message_lines[:end]))  # the parser's own name
+        similar = re.search(r"^--[\w.-]+", "\n".join(message_lines[end:]), re.MULTILINE)  # the likeliest comes first
+        if similar:
+            message += f"; perhaps you meant {similar[0]}"
         raise UserError(f"{message} (--help explains)") from None
 
 

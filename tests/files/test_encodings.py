@@ -78,6 +78,12 @@ def test_gbk_that_is_damaged_further_on_is_one_line(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_utf16_that_is_cut_is_not_called_utf8(tmp_path):
+    (tmp_path / "bad.txt").write_bytes(BOOK.encode("utf-16")[:-1])
+    with pytest.raises(UserError, match="not UTF-16 text: see byte"):
+        prepare(PrepareConfig((tmp_path / "bad.txt",), tmp_path / "out", 300))
+
+
 def test_texts_to_label_and_to_look_at_may_be_in_gbk(tmp_path):
     path = tmp_path / "texts.txt"
     path.write_bytes("很好，我很喜欢\r\n太差了\r\n".encode("gbk"))

@@ -6,6 +6,7 @@ import pytest
 
 import data.prepare
 import sample
+import train
 from gpt.running.command_line import hint_about, run_main
 
 
@@ -45,3 +46,9 @@ def test_curly_quotes_and_wide_spaces_are_named(monkeypatch, capsys):
 @pytest.mark.parametrize("text", ["——你好", "他说：“你好”吗", "--out", "-5", "a—b", "一 二", "x=—"])
 def test_what_belongs_to_a_text_is_left_alone(text):
     assert hint_about(["--prompt", text]) == ""
+
+
+def test_a_flag_that_is_nearly_right_is_answered_with_the_right_one(monkeypatch, capsys):
+    assert "you meant --max-steps" in complaint(monkeypatch, capsys, train, "tiny", "--max-step", "3")
+    assert "you meant --temperature" in complaint(monkeypatch, capsys, sample, "--model", "x", "--temprature", "1")
+    assert "meant" not in complaint(monkeypatch, capsys, train, "tiny", "--xyzzy")
