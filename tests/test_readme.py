@@ -1,12 +1,10 @@
 """README.md and README.zh-CN.md: commands run, figures were measured, links lead somewhere."""
 
 import json
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from gpt.files.checkpoint import load_model
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.saved import save_classifier
 from tests.helpers import ROOT, label_net, write_reviews
+from tests.processes import start_python
 
 ENGLISH = (ROOT / "README.md").read_text(encoding="utf-8")
 CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
@@ -127,36 +126,34 @@ def test_a_command_of_the_readme_runs(command, place, tmp_path):
     program, *words = shlex.split(command)
     script = next(word for word in words if not word.startswith("-") and word != "2")
     if program == "torchrun":
-        start = [sys.executable, "-m", "torch.distributed.run", *words[: words.index(script)], str(ROOT / script)]
+        start = ["-m", "torch.distributed.run", *words[: words.index(script)], str(ROOT / script)]
         words = words[words.index(script) + 1 :]
     elif words[:2] == ["-m", "data.fetch"]:  # needs a network; tests/data/test_fetch.py has a package
         assert words[2:] and set(words[2:]) <= set(REAL)
         return
     elif words[:2] == ["-m", "data.prepare"]:
         (here / "data/shop").rename(here / "data/made-before")
-        start, words = [sys.executable, "-m", words[1]], words[2:]
+        start, words = words[:2], words[2:]
     elif words[0] == "-m":
         pytest.importorskip("gguf" if "gguf" in words[1] else words[1].split(".")[0])
-        start, words = [sys.executable, "-m", words[1]], words[2:]
+        start, words = words[:2], words[2:]
     else:
-        start, words = [sys.executable, str(ROOT / script)], words[1:]
+        start, words = [str(ROOT / script)], words[1:]
     if "predict" not in words:
         words += SHORT.get(script, [])
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1"}
     if script == "serve.py":
         pytest.importorskip("starlette", reason="serving needs requirements/serve.txt")
-        with subprocess.Popen(
-            [*start, *words, "--port", "0"], cwd=here, env=environment, stdout=subprocess.PIPE
-        ) as server:
-            assert server.stdout is not None
-            found = any(b"http://127.0.0.1:" in line for line in server.stdout)
-            server.terminate()
-        assert found
-        return
-    done = subprocess.run(
-        [*start, *words], cwd=here, env=environment, capture_output=True, encoding="utf-8", timeout=120
-    )
-    assert done.returncode == 0, done.stderr
+        words += ["--port", "0"]
+    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}  # for what torchrun starts
+    process = start_python(*start, *words, log=tmp_path / "said", folder=here, environment=environment)
+    said = tmp_path / "said.log"
+    if script == "serve.py":
+        while process.is_alive() and not (said.exists() and "http://127.0.0.1:" in said.read_text(encoding="utf-8")):
+            time.sleep(0.01)
+        assert process.is_alive()
+        process.terminate()
+    process.join(120)
+    assert process.exitcode == 0, said.with_suffix(".err").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", [command for command in commands_of(ENGLISH) if command not in COMMANDS])

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 
 import pytest
@@ -16,8 +15,9 @@ from gpt.finetuning.adapters import save_adapter
 from gpt.finetuning.method_config import LoraConfig, PrefixConfig
 from gpt.finetuning.methods import adapt, merged
 from gpt.finetuning.saved import save_answering_model
+from gpt.running.command_line import run_main
 from gpt.tokenizer import Tokenizer
-from tests.helpers import ROOT, label_net, random_model, stir
+from tests.helpers import label_net, random_model, stir
 
 
 @pytest.fixture(scope="module")
@@ -110,13 +110,20 @@ def test_logprobs_int8_and_an_early_exit_go_together(monkeypatch, capsys, folder
     assert sum("0." in line for line in lines[-6:]) >= 4
 
 
-def complain(folder, *flags):
-    """Run as a user does; the one line of complaint."""
-    command = [sys.executable, "sample.py", "--model", str(folder), *flags]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=120)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and not done.stdout
-    return done.stderr
+@pytest.fixture
+def complain(monkeypatch, capsys):
+    """The one line of complaint of `python sample.py --model FOLDER ...`, which leaves with exit code 2."""
+
+    def run(folder, *flags):
+        monkeypatch.setattr(sys, "argv", ["sample.py", "--model", str(folder), *flags])
+        with pytest.raises(SystemExit) as exit_:
+            run_main(sample.main)
+        printed = capsys.readouterr()
+        assert exit_.value.code == 2
+        assert printed.err.startswith("error: ") and printed.err.count("\n") == 1 and not printed.out
+        return printed.err
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -128,20 +135,20 @@ def complain(folder, *flags):
         (("--top-p", "1.5"), "top-p"),
     ],
 )
-def test_a_mistake_ends_in_one_line_and_exit_code_2(folder, flags, message):
+def test_a_mistake_ends_in_one_line_and_exit_code_2(complain, folder, flags, message):
     assert message in complain(folder, *flags)
 
 
-def test_an_empty_file_is_an_empty_prompt(folder, tmp_path):
+def test_an_empty_file_is_an_empty_prompt(complain, folder, tmp_path):
     (tmp_path / "empty.txt").touch()
     assert "prompt is empty" in complain(folder, "--prompt-file", str(tmp_path / "empty.txt"))
 
 
-def test_a_folder_that_is_no_model_ends_in_one_line(tmp_path):
+def test_a_folder_that_is_no_model_ends_in_one_line(complain, tmp_path):
     assert "not a model folder" in complain(tmp_path)
 
 
-def test_weights_that_do_not_fit_the_config_end_in_one_line(folder, tmp_path):
+def test_weights_that_do_not_fit_the_config_end_in_one_line(complain, folder, tmp_path):
     shutil.copytree(folder, tmp_path / "model")
     config = json.loads((tmp_path / "model" / "config.json").read_text(encoding="utf-8"))
     config["num_hidden_layers"] = 4

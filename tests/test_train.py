@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
+import os
 import signal
-import subprocess
 import sys
 import time
 
@@ -24,7 +24,8 @@ from gpt.running.device import pick_machine
 from gpt.running.processes import Processes
 from gpt.running.run_folder import read_metrics
 from gpt.running.validation import validation_loss
-from tests.helpers import ROOT, small_training, stop_after
+from tests.helpers import small_training, stop_after
+from tests.processes import start_train
 from train import train
 
 
@@ -196,21 +197,13 @@ def test_bfloat16_trains_to_nearly_the_same_loss(config, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to whole process groups only")
 def test_ctrl_c_in_a_terminal_saves_and_exits_cleanly(corpus, tmp_path):
-    command = [sys.executable, "train.py", "tiny", "--data", corpus, "--out", tmp_path / "run", "--device", "cpu"]
-    process = subprocess.Popen(
-        [*map(str, command), "--batch-size", "4"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    )
-    for line in process.stderr:  # the bar appears: training has begun
-        if "training" in line:
-            break
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
+    process = start_train(tmp_path / "run", data=corpus, batch_size=4, max_steps=100_000)
+    while process.is_alive() and not read_metrics(tmp_path / "run"):
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    out, err = ((tmp_path / f"run.{stream}").read_text(encoding="utf-8") for stream in ("log", "err"))
+    assert process.exitcode == 0, err
     assert "Traceback" not in err
     assert "--resume" in out
     assert (tmp_path / "run" / "resume.pt").exists()
