@@ -32,7 +32,7 @@ def test_the_matrix_rate_is_a_plausible_one():
     assert 1e7 < matrix_rate(64, 32, torch.float32, torch.device("cpu"), seconds=0.02) < 1e16
 
 
-def test_contenders_take_turns_in_processes_of_their_own(tmp_path):
+def test_contenders_take_turns_in_processes_of_their_own(tmp_path, quick_processes):
     contenders = {name: start(build_counter, tmp_path / "log", name) for name in "ab"}
     seconds = measure(contenders, rounds=2, steps=3)
     lines = [line.split() for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
@@ -43,7 +43,7 @@ def test_contenders_take_turns_in_processes_of_their_own(tmp_path):
     assert seconds.keys() == {"a", "b"} and all(value > 0 for value in seconds.values())
 
 
-def test_a_contender_that_fails_ends_the_benchmark_in_one_line(tmp_path):
+def test_a_contender_that_fails_ends_the_benchmark_in_one_line(tmp_path, quick_processes):
     contenders = {"good": start(build_counter, tmp_path / "log", "good"), "bad": start(build_nothing)}
     with pytest.raises(UserError, match="the contender 'bad' ended early"):
         measure(contenders, rounds=2, steps=1)
