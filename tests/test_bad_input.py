@@ -16,6 +16,7 @@ from gpt.files.checkpoint import save_model
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.running.command_line import run_main
 from tests.helpers import ROOT, random_model
+from tests.processes import finish, start_python
 
 
 @pytest.fixture
@@ -154,12 +155,11 @@ def test_a_mistake_is_one_line_and_exit_code_2(folder, monkeypatch, capsys, main
     ["-m data.prepare nowhere.txt --out new", "train.py tiny --data nowhere", "sample.py --model nowhere"],
 )
 def test_the_same_holds_for_a_process_of_its_own(folder, command):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     words = [str(ROOT / word) if word.endswith(".py") else word for word in command.split()]
-    run = subprocess.run([sys.executable, *words], capture_output=True, encoding="utf-8", env=environment, check=False)
-    assert run.returncode == 2
-    assert run.stderr.startswith("error: ") and run.stderr.count("\n") == 1, run.stderr
-    assert run.stdout == ""
+    assert finish([start_python(*words, log=folder / "said", folder=folder)]) == [2]
+    out, err = ((folder / f"said.{stream}").read_text(encoding="utf-8") for stream in ("log", "err"))
+    assert err.startswith("error: ") and err.count("\n") == 1, err
+    assert out == ""
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")

@@ -48,7 +48,7 @@ def test_the_memory_of_a_command_is_given_in_millions_of_bytes(tmp_path):
     assert found["peak_mb"] == pytest.approx(size / 1e6, abs=1.5) and size > 200_000_000
 
 
-def test_contenders_take_turns_in_processes_of_their_own(tmp_path):
+def test_contenders_take_turns_in_processes_of_their_own(tmp_path, quick_processes):
     contenders = {name: start(build_counter, tmp_path / "log", name) for name in "ab"}
     seconds = measure(contenders, rounds=2, steps=3)
     lines = [line.split() for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
@@ -59,7 +59,7 @@ def test_contenders_take_turns_in_processes_of_their_own(tmp_path):
     assert seconds.keys() == {"a", "b"} and all(value > 0 for value in seconds.values())
 
 
-def test_a_contender_that_fails_ends_the_benchmark_in_one_line(tmp_path):
+def test_a_contender_that_fails_ends_the_benchmark_in_one_line(tmp_path, quick_processes):
     contenders = {"good": start(build_counter, tmp_path / "log", "good"), "bad": start(build_nothing)}
     with pytest.raises(UserError, match="the contender 'bad' ended early"):
         measure(contenders, rounds=2, steps=1)

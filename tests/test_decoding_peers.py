@@ -36,7 +36,7 @@ def test_every_contender_writes_as_many_tokens_for_each_prompt_and_float32_write
         assert any(a[0] == b[0] for a, b in zip(written, right, strict=True))
 
 
-def test_the_table_leaves_out_a_peer_that_is_missing_and_names_its_package(monkeypatch, capsys):
+def test_the_table_leaves_out_a_peer_that_is_missing_and_names_its_package(monkeypatch, capsys, quick_processes):
     ours = {name: parts for name, parts in decoding_peers.CONTENDERS.items() if parts[0] is decoding_peers.ours}
     absent = {"absent": (decoding_peers.ours, "float32", 4, ("no_such_package",))}
     monkeypatch.setattr(decoding_peers, "CONTENDERS", ours | absent)

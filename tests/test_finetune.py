@@ -281,6 +281,7 @@ def test_a_regression_estimates_numbers_in_their_own_units(config, tmp_path):
 
 
 @pytest.mark.filterwarnings("error")
+@pytest.mark.usefixtures("pictures")
 def test_a_regression_on_a_dozen_examples_warns_of_nothing(config, tmp_path):
     rows = "".join(f"it was {'great ' * (i % 4)}{i},{i}\n" for i in range(12))
     (tmp_path / "few.csv").write_text("text,label\n" + rows, encoding="utf-8")
@@ -301,6 +302,7 @@ def test_comparing_trains_from_random_weights_too_and_draws_the_curve(config):
     assert {"from_scratch", "from_scratch-20", "pretrained-20"} <= {path.name for path in config.out.iterdir()}
 
 
+@pytest.mark.usefixtures("pictures")
 def test_scores_that_do_not_exist_are_compared_as_such(config, tmp_path, capsys):
     """Without a word in any text there is no TF-IDF; of one test example there is no R²."""
     rows = "".join(f"{'!?'[i % 2] * 3},{'ab'[i % 2]}\n" for i in range(80))

@@ -17,7 +17,7 @@ from gpt.files.checkpoint import load_model
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.saved import save_classifier
 from tests.helpers import ROOT, label_net, write_reviews
-from tests.processes import start_python
+from tests.processes import finish, start_python, start_torchrun
 
 ENGLISH = (ROOT / "README.md").read_text(encoding="utf-8")
 CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
@@ -125,9 +125,10 @@ def test_a_command_of_the_readme_runs(command, place, tmp_path):
     here = shutil.copytree(place, tmp_path / "a 文件夹")
     program, *words = shlex.split(command)
     script = next(word for word in words if not word.startswith("-") and word != "2")
-    if program == "torchrun":
-        start = ["-m", "torch.distributed.run", *words[: words.index(script)], str(ROOT / script)]
-        words = words[words.index(script) + 1 :]
+    if program == "torchrun":  # tests/running/test_processes.py starts the real one
+        flag, number = words[:2]
+        assert flag == "--nproc-per-node"
+        start, words = [str(ROOT / script)], words[3:]
     elif words[:2] == ["-m", "data.fetch"]:  # needs a network; tests/data/test_fetch.py has a package
         assert words[2:] and set(words[2:]) <= set(REAL)
         return
@@ -144,9 +145,11 @@ def test_a_command_of_the_readme_runs(command, place, tmp_path):
     if script == "serve.py":
         pytest.importorskip("starlette", reason="serving needs requirements/serve.txt")
         words += ["--port", "0"]
-    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}  # for what torchrun starts
-    process = start_python(*start, *words, log=tmp_path / "said", folder=here, environment=environment)
-    said = tmp_path / "said.log"
+    if program == "torchrun":
+        processes = start_torchrun(int(number), *start, *words, log=tmp_path / "said", folder=here)
+        assert finish(processes) == [0] * int(number), (tmp_path / "said.0.err").read_text(encoding="utf-8")
+        return
+    process, said = start_python(*start, *words, log=tmp_path / "said", folder=here), tmp_path / "said.log"
     if script == "serve.py":
         while process.is_alive() and not (said.exists() and "http://127.0.0.1:" in said.read_text(encoding="utf-8")):
             time.sleep(0.01)

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -17,7 +16,7 @@ from gpt.fast.speed_up import speed_up
 from gpt.inside.anatomy import anatomy_of, training_flops_per_token
 from gpt.model import GPT, GPTConfig
 from gpt.optim import build_optimizers
-from tests.helpers import ROOT
+from tests.processes import finish, start_python, start_torchrun
 from train import cross_entropy
 
 CPU = torch.device("cpu")
@@ -117,10 +116,13 @@ print(sum(whole) * 7 / 8)
 """
 
 
-def test_sharding_sends_the_bytes_that_its_collective_operations_move():
-    run = subprocess.run([sys.executable, "-c", COUNT], cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
-    assert run.returncode == 0, run.stderr
-    assert float(run.stdout.split()[-1]) == pytest.approx(paper.sent_bytes(SMALL, 8, sharding=True), rel=0.01)
+def test_sharding_sends_the_bytes_that_its_collective_operations_move(tmp_path):
+    (tmp_path / "count.py").write_text(COUNT, encoding="utf-8")
+    codes = finish([start_python(str(tmp_path / "count.py"), log=tmp_path / "count")])
+    assert codes == [0], (tmp_path / "count.err").read_text(encoding="utf-8")
+    assert float((tmp_path / "count.log").read_text(encoding="utf-8").split()[-1]) == pytest.approx(
+        paper.sent_bytes(SMALL, 8, sharding=True), rel=0.01
+    )
 
 
 def test_sharding_spreads_what_stands_and_sends_more():
@@ -129,7 +131,15 @@ def test_sharding_spreads_what_stands_and_sends_more():
     assert 1.5 * whole.sent < spread.sent < 2.5 * whole.sent
 
 
-def test_the_command_measures_reduces_all_gradients_and_draws(tmp_path, pictures):
+def test_the_command_measures_reduces_all_gradients_and_draws(tmp_path, pictures, quick_processes, monkeypatch):
+    def run_quickly(command, **_):
+        _, *torchrun, number, dash_m, module, name, seconds = command
+        assert torchrun == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+        codes = finish(start_torchrun(int(number), dash_m, module, name, seconds, log=tmp_path / "said"))
+        out, err = ((tmp_path / f"said.0.{stream}").read_text(encoding="utf-8") for stream in ("log", "err"))
+        return subprocess.CompletedProcess(command, any(codes), out, err)
+
+    monkeypatch.setattr(subprocess, "run", run_quickly)
     config = scale.ScaleConfig(("smallest",), ("smallest",), 0.1, "cpu", tmp_path / "out", tmp_path / "scale.png")
     text = scale.scale(config)
     found = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))

@@ -60,6 +60,7 @@ def test_a_run_learns_and_leaves_all_its_files(config):
     assert load_model(config.out).config.vocab_size == 300
 
 
+@pytest.mark.usefixtures("pictures")  # of runs so short that no training loss is noted
 def test_a_model_of_short_documents_is_told_where_a_text_begins_and_one_of_long_ones_is_not(config, tmp_path):
     for name, size, begins in (("short", 8, True), ("long", 4000, False)):
         text = "".join(json.dumps({"text": "a cat " * size + str(i)}) + "\n" for i in range(60))

@@ -1,6 +1,7 @@
 """The reviews: true labels that cannot be had by counting words."""
 
 import csv
+import functools
 import re
 from collections import Counter
 
@@ -45,7 +46,22 @@ def opinions(text, language, difficulty):
 
     Also the numbers of the form and the word, to see which pairs were kept for the test.
     """
-    words, found = WORDS[language], []
+    found = []
+    for number, pattern, tone, lists, means_it in patterns(language, difficulty):
+        for match in pattern.finditer(text):
+            word = match["word"]
+            likes = None if tone[word] is None else tone[word] == means_it
+            numbers = [list_.index(word) for list_ in lists if word in list_]
+            found.append((match.start(), match.end(), likes, number, numbers))
+    # "I found it dull. Later I changed my mind." also matches "I found it dull.": the longest match counts
+    found = [a for a in found if not any(b[:2] != a[:2] and b[0] <= a[0] and a[1] <= b[1] for b in found)]
+    return sorted(found, key=lambda opinion: opinion[:2])
+
+
+@functools.cache
+def patterns(language, difficulty):
+    """For each form of a statement: its number, what finds it, what its words say, the words, whether it means it."""
+    words, made = WORDS[language], []
     lists = tones(words, difficulty)
     tone = dict.fromkeys(lists[0], True) | dict.fromkeys(lists[1], False)
     tone |= dict.fromkeys(words.middling)
@@ -58,14 +74,8 @@ def opinions(text, language, difficulty):
         pattern = re.sub(r"\\\{(\w+)\\\}", lambda match: slots[match[1]], re.escape(template))  # noqa: B023
         if pattern.startswith(slots["side"]):
             pattern = pattern if language == "zh" else r"(?<=\. )" + pattern
-        for match in re.finditer(pattern, text):
-            word = match["word"]
-            likes = None if tone[word] is None else tone[word] == means_it
-            numbers = [list_.index(word) for list_ in lists if word in list_]
-            found.append((match.start(), match.end(), likes, number, numbers))
-    # "I found it dull. Later I changed my mind." also matches "I found it dull.": the longest match counts
-    found = [a for a in found if not any(b[:2] != a[:2] and b[0] <= a[0] and a[1] <= b[1] for b in found)]
-    return sorted(found, key=lambda opinion: opinion[:2])
+        made.append((number, re.compile(pattern), tone, lists, means_it))
+    return made
 
 
 @pytest.mark.parametrize("language, difficulty", KINDS)

@@ -2,18 +2,19 @@
 
 import dataclasses
 import importlib.util
-import subprocess
 import sys
 
 import pytest
 
+import train as train_script
 from finetune import finetune
 from gpt.dataset import Dataset
 from gpt.errors import UserError
 from gpt.finetuning.finetune_config import FinetuneConfig
+from gpt.running.command_line import run_main
 from gpt.running.events import check_tensorboard
 from gpt.running.run_folder import EVENT_FILES, read_metrics
-from tests.helpers import ROOT, small_training, stop_after
+from tests.helpers import small_training, stop_after
 from train import train
 
 
@@ -76,10 +77,11 @@ def test_without_the_package_it_is_refused_before_anything_is_trained(corpus, tm
         FinetuneConfig(tensorboard=True)
 
 
-def test_the_command_says_so_in_one_line(tmp_path):
-    hide = "import importlib.util, sys; importlib.util.find_spec = lambda name: None; sys.argv = sys.argv[1:]; "
-    hide += "import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
-    command = [sys.executable, "-c", hide, "train.py", "tiny", "--tensorboard", "--out", str(tmp_path / "run")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
-    assert done.returncode == 2 and not (tmp_path / "run").exists()
-    assert done.stderr.startswith("error: --tensorboard needs") and len(done.stderr.splitlines()) == 1
+def test_the_command_says_so_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "argv", ["train.py", "tiny", "--tensorboard", "--out", str(tmp_path / "run")])
+    with pytest.raises(SystemExit) as exit_:
+        run_main(train_script.main)
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2 and not (tmp_path / "run").exists()
+    assert error.startswith("error: --tensorboard needs") and len(error.splitlines()) == 1

@@ -1,8 +1,6 @@
 """A training that cannot fit is refused before anything is allocated; one that could fit never is."""
 
 import dataclasses
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -11,7 +9,8 @@ from gpt.errors import UserError
 from gpt.running import memory
 from gpt.running.memory import check_it_fits, memory_size
 from gpt.running.train_config import PRESETS
-from tests.helpers import ROOT, small_training
+from tests.helpers import small_training
+from tests.processes import finish, start_python
 
 CPU = torch.device("cpu")
 
@@ -23,12 +22,10 @@ def test_the_memory_of_this_machine_is_known():
 
 def test_a_batch_that_cannot_fit_ends_in_one_line_and_leaves_nothing(corpus, tmp_path):
     flags = ["--data", str(corpus), "--out", str(tmp_path / "run"), "--batch-size", "100000000", "--device", "cpu"]
-    ended = subprocess.run(
-        [sys.executable, "train.py", "tiny", *flags], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60
-    )
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("error: batches of 100,000,000 windows need at least")
-    assert ended.stderr.count("\n") == 1 and not (tmp_path / "run").exists()
+    assert finish([start_python("train.py", "tiny", *flags, log=tmp_path / "said")]) == [2]
+    error = (tmp_path / "said.err").read_text(encoding="utf-8")
+    assert error.startswith("error: batches of 100,000,000 windows need at least")
+    assert error.count("\n") == 1 and not (tmp_path / "run").exists()
 
 
 def test_a_model_that_cannot_fit_is_refused(corpus, tmp_path):

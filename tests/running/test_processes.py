@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,40 +17,14 @@ from gpt.running.device import Machine
 from gpt.running.processes import Processes, join_processes
 from gpt.running.run_folder import read_metrics
 from tests.helpers import ROOT
-from tests.processes import start_train
+from tests.processes import finish, start_torchrun, start_train, training
 
 SETTINGS = {"max_steps": 50, "eval_every": 25, "log_every": 1}
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo and fork are at home on Linux and macOS")
 
 
 def start_processes(out, number, *more, **settings):
-    """`torchrun --nproc-per-node NUMBER train.py tiny ...` without its half minute of imports."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes = []
-    for rank in range(number):
-        place = {
-            "RANK": rank,
-            "LOCAL_RANK": rank,
-            "WORLD_SIZE": number,
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
-        }
-        environment = {name: str(value) for name, value in place.items()}
-        processes.append(start_train(out, *more, environment=environment, log=f"{out}.{rank}", **settings))
-    return processes
-
-
-def finish(processes):
-    """The exit codes; a minute is a hang."""
-    end = time.monotonic() + 60
-    for process in processes:
-        process.join(max(0, end - time.monotonic()))
-        if process.is_alive():
-            process.kill()
-            process.join()
-    return [process.exitcode for process in processes]
+    return start_torchrun(number, *training(out, *more, **settings), log=out)
 
 
 def losses(folder):

@@ -18,6 +18,7 @@ from gpt.finetuning.tagger import GPTTagger
 from gpt.model import GPTConfig
 from gpt.running.command_line import run_main
 from tests.helpers import ROOT, masked_model
+from tests.processes import finish, start_python
 from tests.serving.conftest import serving
 
 SECTION = (ROOT / "docs/serving.md").read_text(encoding="utf-8")
@@ -106,11 +107,13 @@ for package in ("starlette", "uvicorn", "prometheus_client"):
 """
 
 
-def test_missing_packages_are_named_with_the_file_that_brings_them(folders):
-    command = [sys.executable, "-c", MISSING, "--model", str(folders[0]), "--port", "0"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60)
-    assert done.stdout.split("\n") == ["starlette 2", "uvicorn 2", "prometheus_client 2", ""]
-    lines = done.stderr.splitlines()
+def test_missing_packages_are_named_with_the_file_that_brings_them(folders, tmp_path):
+    (tmp_path / "missing.py").write_text(MISSING, encoding="utf-8")
+    words = str(tmp_path / "missing.py"), "--model", str(folders[0]), "--port", "0"
+    assert finish([start_python(*words, log=tmp_path / "said")]) == [0]
+    out, err = ((tmp_path / f"said.{stream}").read_text(encoding="utf-8") for stream in ("log", "err"))
+    assert out.split("\n") == ["starlette 2", "uvicorn 2", "prometheus_client 2", ""]
+    lines = err.splitlines()
     assert len(lines) == 3 and all("requirements/serve.txt" in line for line in lines)
     for package, line in zip(("starlette", "uvicorn", "prometheus_client"), lines, strict=True):
         assert line.startswith(f"error: {package}")
