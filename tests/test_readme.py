@@ -50,6 +50,14 @@ def test_a_readme_is_read_in_ten_minutes(text):
     assert len(text.splitlines()) <= 130
 
 
+@pytest.mark.parametrize("text", [ENGLISH, CHINESE], ids=["en", "zh"])
+def test_requirements_and_readme_name_the_same_versions_of_pytorch(text):
+    requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    versions = re.search(r"# (2\.\d+) to (2\.\d+) work", requirements)
+    told = re.search(r"PyTorch (2\.\d+) (?:to|到) (2\.\d+)", text)
+    assert versions and told and versions.groups() == told.groups()
+
+
 @pytest.mark.parametrize(("language", "text"), [("en", ENGLISH), ("zh", CHINESE)])
 def test_the_table_of_costs_is_what_was_measured(language, text):
     measured = json.loads((ROOT / "docs/tour.json").read_text(encoding="utf-8"))
