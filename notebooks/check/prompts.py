@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gpt.model import GPT, GPTConfig
-from notebooks.check import attempt, attempt_number, report
+from notebooks.check import Verdict, attempt, attempt_number, report
 
 
 def same(answer: object, right: Tensor) -> bool:
@@ -16,7 +16,7 @@ def same(answer: object, right: Tensor) -> bool:
     )
 
 
-def temperature(function: Callable[[Tensor, float], Tensor]) -> bool:
+def temperature(function: Callable[[Tensor, float], Tensor]) -> Verdict:
     """softmax(logits / temperature), over the vocabulary."""
     logits = torch.tensor([[2.0, 0.0, 1.0, -1.0], [0.5, 3.0, -2.0, 0.0], [1.0, 1.0, 1.0, 4.0]])
     for value in (0.5, 2.0):
@@ -42,7 +42,7 @@ def temperature(function: Callable[[Tensor, float], Tensor]) -> bool:
     return report(True, "温度正确 / the temperature is right")
 
 
-def top_p(function: Callable[[Tensor, float], Tensor]) -> bool:
+def top_p(function: Callable[[Tensor, float], Tensor]) -> Verdict:
     """The fewest tokens that together reach the limit."""
     p = torch.tensor([0.1, 0.4, 0.05, 0.25, 0.2])  # likeliest first: 1, 3, 4, 0, 2
     for limit, kept in ((0.6, [1, 3]), (0.7, [1, 3, 4]), (0.3, [1])):
@@ -55,7 +55,9 @@ def top_p(function: Callable[[Tensor, float], Tensor]) -> bool:
         too_few = right.index_fill(0, torch.tensor(kept[-1:]), 0)
         if same(answer, right):
             hint = "还要归一化：概率之和应为 1 / scale what is left: it must add up to 1"
-        elif isinstance(answer, Tensor) and (answer.isnan().any() or same(answer, too_few / too_few.sum())):
+        elif isinstance(answer, Tensor) and (answer.isnan().any() or same(answer, p * (p >= limit))):
+            hint = "limit 比的是累计的和，不是单个概率 / the limit is for the running sum, not for each probability"
+        elif same(answer, too_few / too_few.sum()):
             hint = "越过 limit 的那个词元要留下 / keep the token with which the sum reaches the limit"
         elif (
             isinstance(answer, Tensor)
@@ -64,12 +66,12 @@ def top_p(function: Callable[[Tensor, float], Tensor]) -> bool:
         ):
             hint = "每个词元要回到原来的位置 / put every token back to its own place"
         else:
-            hint = f"limit {limit}: 应留下 {kept} / these places must be left"
+            hint = f"limit {limit}: 应留下位置 {kept} / the places {kept} must be left"
         return report(False, hint)
     return report(True, "top-p 正确 / top-p is right")
 
 
-def tries(function: Callable[[float, float], int]) -> bool:
+def tries(function: Callable[[float, float], int]) -> Verdict:
     """The smallest n with 1 - (1 - p)^n >= wanted."""
     for p, wanted, right in ((0.3, 0.99, 13), (0.5, 0.75, 2), (0.9, 0.5, 1)):
         answer, problem = attempt(function, p, wanted)
@@ -84,12 +86,12 @@ def tries(function: Callable[[float, float], int]) -> bool:
         elif isinstance(answer, float) and right - 1 < answer <= right:
             hint = "要整数：向上取整 / a whole number is wanted: round up"
         else:
-            hint = f"p = {p}, wanted = {wanted}: 得到 {answer}，应为 {right} / got this, not {right}"
+            hint = f"p = {p}, wanted = {wanted}: 得到 {answer}，应为 {right} / got {answer}, not {right}"
         return report(False, hint)
     return report(True, "次数正确 / the number of tries is right")
 
 
-def logprob(function: Callable[[GPT, list[int], int], float]) -> bool:
+def logprob(function: Callable[[GPT, list[int], int], float]) -> Verdict:
     """log p(ids[start:] | ids[:start])."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -98,7 +100,8 @@ def logprob(function: Callable[[GPT, list[int], int], float]) -> bool:
             torch.nn.init.normal_(weight, std=0.7)  # far from uniform, so that wrong places give other numbers
     ids, start = [10, 3, 1, 4, 1, 5], 4
     with torch.no_grad():
-        logprobs = model(torch.tensor([ids]))[0].log_softmax(-1)  # (T, V)
+        raw = model(torch.tensor([ids]))[0]  # (T, V)
+    logprobs = raw.log_softmax(-1)
     at = [logprobs[t - 1, ids[t]].item() for t in range(1, len(ids))]  # of tokens 1, 2, ...
     value, problem = attempt_number(function, model, list(ids), start)
     if problem:
@@ -109,12 +112,21 @@ def logprob(function: Callable[[GPT, list[int], int], float]) -> bool:
         (at[start - 1], "词可能有几个词元：都要加上 / a word may be several tokens: add them all"),
         (sum(at[start - 1 :]) / (len(ids) - start), "要和，不要平均 / the sum is wanted, not the mean"),
         (
+            sum(logprobs[t - 1, ids[t]].exp().item() for t in range(start, len(ids))),
+            "要加的是对数概率（log_softmax），不是概率 / add log-probabilities (log_softmax), not probabilities",
+        ),
+        (
+            sum(raw[t - 1, ids[t]].item() for t in range(start, len(ids))),
+            "logit 还不是对数概率：先 log_softmax / logits are no log-probabilities yet: log_softmax first",
+        ),
+        (-sum(at[start - 1 :]), "符号反了：对数概率是负数 / the sign: log-probabilities are negative"),
+        (
             sum(logprobs[t, ids[t]].item() for t in range(start, len(ids))),
             "错一位：第 t−1 行的 logit 预测第 t 个词元 / off by one: row t−1 of the logits is about token t",
         ),
     ]
     hint = next(
         (hint for right, hint in hints if abs(value - right) < 1e-4),
-        f"得到 {value:.4f} / got this, not {hints[0][0]:.4f}",
+        f"得到 {value:.4f}，应为 {hints[0][0]:.4f} / got {value:.4f}, not {hints[0][0]:.4f}",
     )
     return report(not hint, hint or "对数概率正确 / the log-probability is right")

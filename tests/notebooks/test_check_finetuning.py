@@ -64,6 +64,7 @@ def stop_at(losses, patience):
         ),
         (check.early_stop, lambda losses, patience: losses[stop_at(losses, patience)[0]], "not its loss"),
         (check.early_stop, lambda losses, patience: stop_at(losses, 1)[0], "no reason to stop"),
+        (check.early_stop, check.never_reset, "count anew"),
     ],
 )
 def test_a_typical_mistake_gets_its_hint(capsys, exercise, answer, hint):

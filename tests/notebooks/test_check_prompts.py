@@ -13,6 +13,10 @@ def scores(model, ids):
         return model(torch.tensor([ids]))[0].log_softmax(-1)
 
 
+def total(of_places, ids, start):
+    return sum(of_places[t - 1, ids[t]] for t in range(start, len(ids)))
+
+
 def sorted_only(p, limit):
     p = p.sort(descending=True).values
     kept = p * (p.cumsum(0) - p < limit)
@@ -46,6 +50,8 @@ def not_scaled(p, limit):
         (check.top_p, sorted_only, "its own place"),
         (check.top_p, not_scaled, "add up to 1"),
         (check.top_p, lambda p, limit: p, "must be left"),
+        (check.top_p, lambda p, limit: p * (p >= limit) / (p * (p >= limit)).sum(), "the running sum"),
+        (check.top_p, lambda p, limit: p * (p >= limit), "the running sum"),
         (check.tries, lambda p, wanted: None, "not written yet"),
         (check.tries, lambda p, wanted: math.ceil(wanted / p), "no probability"),
         (check.tries, lambda p, wanted: math.floor(math.log(1 - wanted) / math.log(1 - p)), "one too few"),
@@ -58,6 +64,9 @@ def not_scaled(p, limit):
             "not the text before it",
         ),
         (check.logprob, lambda model, ids, start: scores(model, ids)[start - 1, ids[start]], "add them all"),
+        (check.logprob, lambda model, ids, start: -total(scores(model, ids), ids, start), "the sign"),
+        (check.logprob, lambda model, ids, start: total(scores(model, ids).exp(), ids, start), "not probabilities"),
+        (check.logprob, lambda model, ids, start: total(model(torch.tensor([ids]))[0], ids, start), "log_softmax first"),
         (
             check.logprob,
             lambda model, ids, start: sum(scores(model, ids)[t, ids[t]] for t in range(start, len(ids))),
