@@ -27,6 +27,7 @@ from notebooks import start
 
 start.here()
 # %%
+import re
 import statistics
 from itertools import islice
 
