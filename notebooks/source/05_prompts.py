@@ -257,14 +257,17 @@ assert tell(3, 1.0) == texts[1.0, 3] != texts[1.0, 4]  # temperature 1: one seed
 # %% [markdown] lang="zh"
 # ## 说出去的词收不回来
 #
-# 教程 002 §2.1 说自回归模型“具有"回溯"的特点”。正相反：一个词元一旦抽出，就成了后面所有步骤的输入，再也不会改。
+# 教程 002 §2.1 说自回归模型“具有"回溯"的特点，即能够利用已生成部分信息进行下一轮预测”。后半句对，名字却正好相反：回溯（backtracking）是退回去重来，
+# 而一个词元一旦抽出，就成了后面所有步骤的输入，再也不会改。
 # 做个实验：故事里 Sam 带的是一只哨子（whistle），我们逼模型在下一句写 *banana*，再让它往下写八次；作为对照，写 *whistle* 也来八次。
 # %% [markdown] lang="en"
 # ## A token once drawn stays
 #
-# Tutorial 002 §2.1 says that autoregressive models can go back (回溯). They do the opposite: a token that was drawn is input
-# to every later step and is never changed. An experiment: Sam carries a whistle. We force the model to write *banana* in
-# the next sentence, and let it go on eight times; for comparison, eight times after *whistle*.
+# Tutorial 002 §2.1 says that autoregressive models have the property of "backtracking" (回溯), "that is, they use what was
+# generated for the next prediction". The second half is right, the name is not: to backtrack is to go back and try again,
+# but a token that was drawn is input to every later step and is never changed. An experiment: Sam carries a whistle. We
+# force the model to write *banana* in the next sentence, and let it go on eight times; for comparison, eight times after
+# *whistle*.
 # %%
 opening = (
     "Once upon a time, there was a tall boy named Sam. He wanted to be a carpenter one day. "
@@ -665,7 +668,7 @@ check.logprob(my_logprob)
 # |---|---|---|
 # | 000 §3.3、§8.3：因为模型复杂，输出有随机性 | 网络是函数；随机只来自抽样，由种子决定；温度 0 没有随机 | 随机从哪里来 |
 # | 000 §1.2：自回归架构能够保持前后文的一致性 | 从左到右抽样不保证什么；一致与否要靠裁判去数，温度越高越差 | 温度越高，故事越乱 |
-# | 002 §2.1：自回归模型具有“回溯”的特点 | 抽出的词元不能收回；只有模型之外的挑选能丢掉坏文本 | 说出去的词收不回来；抽 n 次 |
+# | 002 §2.1：自回归模型具有“回溯”的特点 | 它利用已写出的部分，却不能回溯：抽出的词元收不回来，只有模型之外的挑选能丢掉坏文本 | 说出去的词收不回来；抽 n 次 |
 # | 004 §1.2：零样本是根据少量示例生成 | 有例子是少样本，零样本没有例子 | 零样本与少样本分类 |
 # | 000 §7.3：GPT-2 展示了少样本学习 | GPT-2 的论文讲零样本；少样本是 GPT-3 的论文 | 零样本与少样本分类 |
 # | （常见的想法）例子总有帮助 | 没有归纳头的小模型毫无起色；为此训练的两层网络一个例子就够 | 少样本能力从哪里来 |
@@ -676,7 +679,7 @@ check.logprob(my_logprob)
 # |---|---|---|
 # | 000 §3.3, §8.3: outputs are random because the model is complex | the network is a function; chance is in the draw alone, and the seed decides it; temperature 0 has none | Where chance comes from |
 # | 000 §1.2: autoregression keeps the context consistent | drawing from left to right guarantees nothing; a judge must count, and higher temperatures are worse | The higher the temperature |
-# | 002 §2.1: autoregressive models retrace | a token once drawn stays; only a choice outside the model can drop a bad text | A token once drawn stays; Draw n |
+# | 002 §2.1: autoregressive models backtrack | they use what is written, but a token once drawn stays; only a choice outside the model can drop a bad text | A token once drawn stays; Draw n |
 # | 004 §1.2: zero-shot is generating from a few examples | with examples it is few-shot; zero-shot has none | Zero-shot and few-shot labelling |
 # | 000 §7.3: GPT-2 showed few-shot learning | GPT-2's paper is about zero-shot; few-shot is GPT-3's | Zero-shot and few-shot labelling |
 # | (often expected) examples always help | a small model without induction heads gains nothing; a net of two layers trained for it needs one example | Where few-shot ability comes from |
