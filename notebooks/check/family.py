@@ -45,7 +45,9 @@ def gaps(function: Callable) -> Verdict:
         hint = f"{masked:.0%} 变成 mask：一个位置只抽一次，三种情况分这一次 / {masked:.0%} become the mask"
         return report(False, f"{hint}: one draw for each place decides among all three kinds")
     if abs(masked - 0.8) > 0.03:
-        return report(False, f"{masked:.0%} 变成 mask，应约 80% / {masked:.0%} become the mask, it should be about 80 %")
+        return report(
+            False, f"{masked:.0%} 变成 mask，应约 80% / {masked:.0%} become the mask, it should be about 80 %"
+        )
     if abs(kept - 0.102) > 0.02:  # one random token in 50 is the old one
         return report(False, f"{kept:.0%} 不变，应约 10% / {kept:.0%} stay, it should be about 10 %")
     if (inputs[chosen] == end).any():
@@ -111,7 +113,9 @@ def spans(function: Callable) -> Verdict:
         answer, problem = attempt(function, list(words), list(cut))
         if problem:
             return report(False, problem)
-        if not (isinstance(answer, tuple | list) and len(answer) == 2 and all(isinstance(part, list) for part in answer)):
+        if not (
+            isinstance(answer, tuple | list) and len(answer) == 2 and all(isinstance(part, list) for part in answer)
+        ):
             return report(False, "返回两个列表 / return two lists: inputs, targets")
         got_inputs, got_targets = (" ".join(map(str, part)) for part in answer)
         if got_inputs == inputs and got_targets == targets:
@@ -154,11 +158,16 @@ def bert_size(function: Callable) -> Verdict:
             continue
         if not isinstance(answer, int | float):
             return report(False, "返回一个数 / return a number")
-        segments = "少了 2 个句段向量，或嵌入后的归一化 / 2 segment vectors or the norm after the embeddings are missing"
+        segments = (
+            "少了 2 个句段向量，或嵌入后的归一化 / 2 segment vectors or the norm after the embeddings are missing"
+        )
         missing = {
             2 * C: segments,
             2 * L * C + C: "一个归一化有 2C 个权重：增益和偏移 / a norm has 2C weights, a gain and a shift",
-            4 * L * C * C: "MLP 有两个矩阵：去 4 倍宽，再回来 / the MLP has two matrices, to 4 times the width and back",
+            4
+            * L
+            * C
+            * C: "MLP 有两个矩阵：去 4 倍宽，再回来 / the MLP has two matrices, to 4 times the width and back",
             T * C: "少了位置向量 / the vectors for places are missing",
             C * C + C: "少了池化层 / the pooler is missing",
             L * 9 * C: "少了偏置 / the biases are missing",

@@ -39,7 +39,9 @@ def last_state(function: Callable[[Tensor, Tensor], Tensor]) -> Verdict:
     ]
     if isinstance(answer, Tensor) and answer.shape != (3, 4):
         shape = tuple(answer.shape)
-        return report(False, f"形状是 {shape}，应为 (3, 4)：每行取一个位置 / the shape must be (B, C): one place of each row")
+        return report(
+            False, f"形状是 {shape}，应为 (3, 4)：每行取一个位置 / the shape must be (B, C): one place of each row"
+        )
     other = "这不是最后一个真实词元的状态 / not the state of the last real token"
     hint = next((hint for right, hint in hints if same(answer, right)), other)
     return report(not hint, hint or "取对了最后一个真实词元 / the last real token is right")

@@ -103,7 +103,8 @@ def logprob(function: Callable[[GPT, list[int], int], float]) -> Verdict:
         raw = model(torch.tensor([ids]))[0]  # (T, V)
     logprobs = raw.log_softmax(-1)
     at = [logprobs[t - 1, ids[t]].item() for t in range(1, len(ids))]  # of tokens 1, 2, ...
-    value, problem = attempt_number(function, model, list(ids), start)
+    with torch.no_grad():  # else torch warns where the answer is a tensor with a gradient
+        value, problem = attempt_number(function, model, list(ids), start)
     if problem:
         return report(False, problem)
     hints = [

@@ -205,11 +205,8 @@ print("one gap at a time:", {name: f"{share:.0%}" for name, share in single.item
 assert cloze["causal"] > cloze["masked"] and single["causal"] > single["masked"]
 
 # %%
-story = (
-    "This is the story of ?, a smart boy. One golden afternoon, Ming went to the school. "
-    "Ming had a chilled smoothie."
-)
-before, after = story.split(" ?")
+before = "This is the story of"
+after = ", a smart boy. One golden afternoon, Ming went to the school. Ming had a chilled smoothie."
 tokens = [end, *tokenizer.encode(before), MASK, *tokenizer.encode(after)]
 place = tokens.index(MASK)
 with torch.no_grad():
@@ -218,7 +215,7 @@ with torch.no_grad():
         "causal": models["causal"](left_side)[0, -1, :end],  # what follows "of"
         "masked": models["masked"](torch.tensor([tokens]))[0, place, :end],
     }
-print(story)
+print(f"{before} ?{after}")
 for name, logits in guesses.items():
     p = logits.softmax(-1)
     shown = ", ".join(f"{show(token)} {p[token]:.0%}" for token in p.topk(3).indices.tolist())
@@ -272,7 +269,8 @@ written = {
 grammatical = {}
 for name, texts in written.items():
     grammatical[name] = judge_stories(texts, "en").grammatical
-    print(f"{name}: {grammatical[name]:.0%} grammatical. The first begins:\n    {texts[0].strip()[:100]} …")
+    print(f"{name}: {grammatical[name]:.0%} grammatical. The first begins:")
+    print(f"    {texts[0].strip()[:95]} …")
 assert grammatical["causal"] > grammatical["masked"] + 0.3
 
 # %% [markdown] lang="zh"
@@ -389,7 +387,7 @@ for name in models:
 # %%
 first = {name: classify(name, first_place=True) for name in models}
 for name, share in first.items():
-    print(f"{name}: accuracy {share:.0%} read at place 0, {accuracy[name][1]:.0%} at the last place")
+    print(f"{name}: accuracy {share:.0%} at place 0, {accuracy[name][1]:.0%} at the last place")
 assert abs(first["causal"] - 1 / 3) < 0.1  # one and the same answer for all texts
 assert first["masked"] > 0.5
 

@@ -29,6 +29,7 @@ start.here()
 # %%
 import re
 import statistics
+from collections import Counter
 from itertools import islice
 
 import matplotlib.pyplot as plt
@@ -406,7 +407,8 @@ for label, word in words.items():
     token = tokenizer.encode(f" {word}")[0]
     after_text = next_logits(f"{text} It was").log_softmax(-1)[token]
     nats[label] = (after_text - next_logits("It was").log_softmax(-1)[token]).item()
-print(f"{text}\ntrue label: {test[0].label}; by hand:", {k: round(value, 3) for k, value in nats.items()})
+print(text)
+print(f"true label: {test[0].label}; by hand:", {k: round(value, 3) for k, value in nats.items()})
 prompting = Prompting("{text} It was {word}", words)
 by_gpt, _ = score_labels(model, tokenizer, prompting, [text], machine)
 assert torch.allclose(by_gpt[0], torch.tensor(list(nats.values())), atol=1e-3)
@@ -431,15 +433,13 @@ for good, bad, template in (
     share = accuracy({"positive": good, "negative": bad}, template=template)
     print(f"   {share:.1%}  {template.replace('{word}', f'{good}/{bad}')}")
     assert 0.4 < share < 0.6
-tiny_curve = [
-    statistics.mean(accuracy(words, shots, seed) for seed in range(2)) for shots in (0, 1, 2)
-]
+tiny_curve = [(accuracy(words, shots, 0) + accuracy(words, shots, 1)) / 2 for shots in (0, 1, 2)]
 print("few-shot, good/bad:", {shots: f"{share:.1%}" for shots, share in enumerate(tiny_curve)})
 most_frequent = statistics.multimode(example.label for example in test)[0]
 print(f"always {most_frequent}: {statistics.mean(e.label == most_frequent for e in test):.1%}")
-read = " ".join(story.text for story in islice(stories(seed=1), 1000))
-for word in ("good", "bad", "happy", "sad", "wonderful", "dreadful"):
-    print(f"{word}: {len(re.findall(rf'\b{word}\b', read))} times in 1,000 stories")
+read = Counter(re.findall(r"\w+", " ".join(s.text for s in islice(stories(seed=1), 1000))))
+words_of_reviews = ("good", "bad", "happy", "sad", "wonderful", "dreadful")
+print("times in 1,000 stories:", {word: read[word] for word in words_of_reviews})
 assert all(0.4 < share < 0.6 for share in tiny_curve)
 # %% [markdown] lang="zh"
 # 结果与瞎猜没有区别，换标签词、加例子都没有用。原因有两个：
@@ -483,8 +483,8 @@ def documents(generator, count):
 
 def train_on_documents(n_layer, steps=500):
     torch.manual_seed(0)
-    shape = GPTConfig(NAMES + VALUES + 1, 2 * LINES, n_layer, n_head=4, n_embd=64, position="rotary")
-    net = GPT(shape)
+    V, T = NAMES + VALUES + 1, 2 * LINES
+    net = GPT(GPTConfig(V, T, n_layer, n_head=4, n_embd=64, position="rotary"))
     twins = speed_up(net, machine.device, machine.dtype)
     optimizers = build_optimizers(net, "muon", 3e-3, 0.03, 0.1, twins)
     generator, scaler = torch.Generator().manual_seed(0), torch.amp.GradScaler("cpu", enabled=False)
@@ -523,8 +523,9 @@ for n_layer in (2, 1):
     stands = torch.stack([(values[:, :i] == answers[:, i : i + 1]).any(1) for i in range(LINES)], 1)
     print(f"layers: {n_layer}; right after {', '.join(map(str, counts))} mentions:",
           ", ".join(f"{share:.1%}" for share in curves[n_layer]))  # fmt: skip
-    print(f"    {stands[earlier == 1].float().mean():.0%} of the answers are values that came before; "
-          f"the best head puts {look_at_answer(net).max():.0%} of its attention on the right one")  # fmt: skip
+    came_before, best_head = stands[earlier == 1].float().mean(), look_at_answer(net).max()
+    print(f"    after 1 mention, {came_before:.0%} of the answers are values that came before;")
+    print(f"    the best head puts {best_head:.0%} of its attention on the right one")
 print(f"chance 1/{VALUES} = {1 / VALUES:.1%}; random tokens read twice by out/tiny: "
       f"{induction_score(model).max():.1%} of the best head's attention")  # fmt: skip
 assert curves[2][0] < 0.2 and curves[2][1] > 0.9 and curves[1][1] < 0.75
@@ -538,7 +539,8 @@ panel.plot((0, 1, 2), tiny_curve, "^-", color=start.COLOURS[2])
 panel.text(1, tiny_curve[1] + 0.06, "out/tiny on reviews (chance: 50 %)", color=start.COLOURS[2])
 panel.axhline(1 / VALUES, color="0.6", linestyle=":")
 panel.text(4, 1 / VALUES + 0.02, "chance for pairs", color="0.4", ha="right")
-panel.set(xlabel="examples before it", ylabel="share of right answers", ylim=(0, 1.05), xticks=counts)
+panel.set(xlabel="examples before it", xticks=counts)
+panel.set(ylabel="share of right answers", ylim=(0, 1.05))
 plt.show()
 
 

@@ -66,7 +66,11 @@ def not_scaled(p, limit):
         (check.logprob, lambda model, ids, start: scores(model, ids)[start - 1, ids[start]], "add them all"),
         (check.logprob, lambda model, ids, start: -total(scores(model, ids), ids, start), "the sign"),
         (check.logprob, lambda model, ids, start: total(scores(model, ids).exp(), ids, start), "not probabilities"),
-        (check.logprob, lambda model, ids, start: total(model(torch.tensor([ids]))[0], ids, start), "log_softmax first"),
+        (
+            check.logprob,
+            lambda model, ids, start: total(model(torch.tensor([ids]))[0], ids, start),
+            "log_softmax first",
+        ),
         (
             check.logprob,
             lambda model, ids, start: sum(scores(model, ids)[t, ids[t]] for t in range(start, len(ids))),
