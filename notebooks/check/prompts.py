@@ -43,30 +43,42 @@ def temperature(function: Callable[[Tensor, float], Tensor]) -> Verdict:
 
 
 def top_p(function: Callable[[Tensor, float], Tensor]) -> Verdict:
-    """The fewest tokens that together reach the limit."""
-    p = torch.tensor([0.1, 0.4, 0.05, 0.25, 0.2])  # likeliest first: 1, 3, 4, 0, 2
-    for limit, kept in ((0.6, [1, 3]), (0.7, [1, 3, 4]), (0.3, [1])):
-        right = torch.zeros(5).index_put((torch.tensor(kept),), p[kept])
+    """The fewest tokens of each row that together reach the limit."""
+    p = torch.tensor([[0.1, 0.4, 0.05, 0.25, 0.2], [0.06, 0.5, 0.04, 0.1, 0.3], [0.25, 0.05, 0.2, 0.4, 0.1]])
+    likeliest_first, order = p.sort(descending=True)
+    reached = likeliest_first.cumsum(-1)
+
+    def back(kept: Tensor) -> Tensor:
+        return torch.zeros_like(p).scatter(-1, order, kept)
+
+    def scaled(kept: Tensor) -> Tensor:
+        return kept / kept.sum(-1, keepdim=True)
+
+    for limit in (0.6, 0.7, 0.3):
+        kept, too_few = likeliest_first * (reached - likeliest_first < limit), likeliest_first * (reached <= limit)
+        over_rows = likeliest_first * (likeliest_first.cumsum(0) - likeliest_first < limit)
         answer, problem = attempt(function, p.clone(), limit)
         if problem:
             return report(False, problem)
-        if same(answer, right / right.sum()):
+        if not isinstance(answer, Tensor) or answer.shape != p.shape:
+            return report(False, "要返回 (B, V) 的张量 / return a tensor (B, V)")
+        if same(answer, scaled(back(kept))):
             continue
-        too_few = right.index_fill(0, torch.tensor(kept[-1:]), 0)
-        if same(answer, right):
+        if same(answer, back(kept)):
             hint = "还要归一化：概率之和应为 1 / scale what is left: it must add up to 1"
-        elif isinstance(answer, Tensor) and (answer.isnan().any() or same(answer, p * (p >= limit))):
+        elif same(answer, back(kept) / back(kept).sum()):
+            hint = "每一行各自归一化 / scale each row by its own sum"
+        elif answer.isnan().any() or same(answer, p * (p >= limit)):
             hint = "limit 比的是累计的和，不是单个概率 / the limit is for the running sum, not for each probability"
-        elif same(answer, too_few / too_few.sum()):
+        elif same(answer, scaled(back(too_few))):
             hint = "越过 limit 的那个词元要留下 / keep the token with which the sum reaches the limit"
-        elif (
-            isinstance(answer, Tensor)
-            and answer.shape == p.shape
-            and same(answer.sort().values, (right / right.sum()).sort().values)
-        ):
+        elif same(answer, scaled(back(over_rows))) or same(answer, back(over_rows) / over_rows.sum()):
+            hint = "累计要沿词表（最后一维） / add up along the vocabulary, the last dimension"
+        elif same(answer, scaled(kept)):
             hint = "每个词元要回到原来的位置 / put every token back to its own place"
         else:
-            hint = f"limit {limit}: 应留下位置 {kept} / the places {kept} must be left"
+            left = back(kept)[0].nonzero()[:, 0].tolist()
+            hint = f"limit {limit}: 第 0 行应留下位置 {left} / the places {left} of row 0 must be left"
         return report(False, hint)
     return report(True, "top-p 正确 / top-p is right")
 

@@ -584,13 +584,14 @@ check.temperature(my_temperature)
 # %% [markdown] lang="zh"
 # ### 练习 2：top-p
 #
-# 写 `my_top_p(p, limit)`：p 的形状是 (V,)，返回剪过尾巴、重新归一化的概率。要留下**最少**的、加起来**达到** limit 的词元，
-# 而且每个词元仍在原来的位置上。先别看上面的写法。
+# 实际抽样时，一批文本一起算。写 `my_top_p(p, limit)`：p 的形状是 (B, V)，返回每一行剪过尾巴、重新归一化的概率 (B, V)。
+# 每一行要留下**最少**的、加起来**达到** limit 的词元，而且每个词元仍在原来的位置上。上面的写法只管一行，照抄是不行的。
 # %% [markdown] lang="en"
 # ### Exercise 2: top-p
 #
-# Write `my_top_p(p, limit)`: p has the shape (V,); return the probabilities without the tail, scaled to add up to 1. Keep the
-# **fewest** tokens that together **reach** the limit, each at its own place. Try it without looking above.
+# In practice a batch of texts is sampled together. Write `my_top_p(p, limit)`: p has the shape (B, V); return each row's
+# probabilities without the tail, scaled to add up to 1, (B, V). In each row keep the **fewest** tokens that together
+# **reach** the limit, each at its own place. The function above handles a single row, so a copy of it will not do.
 # %% tags=["exercise"]
 def my_top_p(p, limit): ...
 
@@ -601,10 +602,9 @@ check.top_p(my_top_p)
 # %% tags=["solution"]
 def my_top_p(p, limit):
     likeliest_first, order = p.sort(descending=True)
-    before = likeliest_first.cumsum(0) - likeliest_first
-    kept = torch.zeros_like(p)
-    kept[order[before < limit]] = likeliest_first[before < limit]
-    return kept / kept.sum()
+    before = likeliest_first.cumsum(-1) - likeliest_first
+    kept = torch.zeros_like(p).scatter(-1, order, likeliest_first * (before < limit))
+    return kept / kept.sum(-1, keepdim=True)
 
 
 check.top_p(my_top_p)
