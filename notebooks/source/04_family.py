@@ -223,7 +223,7 @@ for name, logits in guesses.items():
 
 # %% [markdown] lang="zh"
 # 意外：看得见两边的网络反而猜得**差**，哪怕一次只挖一个空。第 1 节已经埋下了原因：同样的步数里，它只从 15% 的位置学习，而因果网络从每个位置学。
-# 那就让掩码网络多练到七倍：`max_steps=1680`，学到的目标与因果网络 240 步时差不多一样多。我们试过（约需两分钟，你也可以改上面的格子再试）：
+# 那就让掩码网络多练到七倍：`max_steps=1680`，学到的目标与因果网络 240 步时差不多一样多。我们试过（你也可以改上面的格子自己试，要多等一会儿）：
 # 它猜对 84%，一次一个空时猜对 88%，反超因果网络；“Ming”这个名字只有右文知道，它给出 97% 的概率。所以，看两边确实有用，
 # 只是每一步学到的少。
 #
@@ -235,8 +235,8 @@ for name, logits in guesses.items():
 # %% [markdown] lang="en"
 # A surprise: the net that sees both sides guesses **worse**, even with one gap at a time. Section 1 gives the reason: in the
 # same number of steps it learns from 15 % of the places, the causal net from all of them. So train the masked net for seven
-# times as many steps: with `max_steps=1680` it learns from about as many targets as the causal net in 240. We tried it (it
-# takes about two minutes; change the cell above to see it yourself). It guesses 84 % right, and 88 % with one gap at a time,
+# times as many steps: with `max_steps=1680` it learns from about as many targets as the causal net in 240. We tried it (you
+# can, too, by changing the cell above; it takes longer). It guesses 84 % right, and 88 % with one gap at a time,
 # more than the causal net. Only the right side knows the name "Ming", and it gives it a probability of 97 %. So seeing both
 # sides does help; each step just teaches less.
 #
