@@ -444,7 +444,8 @@ assert all(0.4 < share < 0.6 for share in tiny_curve)
 # %% [markdown] lang="zh"
 # 结果与瞎猜没有区别，换标签词、加例子都没有用。原因有两个：
 #
-# 1. 这个小模型只读过故事。评论里的 *wonderful*、*dreadful* 它从没见过，更没见过“评论后面跟着评价”的文字。
+# 1. 这个小模型只读过故事。上面最后一行数过：评论里的 *wonderful*、*dreadful*，连标签词 *bad*，故事里都没有，
+#    更没有“评论后面跟着评价”的文字。
 # 2. 例子要有用，模型得会在前文里**找到**同样的情形，再**照抄**其后的内容。做这件事的注意力头叫**归纳头**（induction head）。
 #    检验的办法：让模型读一串随机词元，再读一遍，看哪个头在第二遍时盯着“上次这个词元的后一个”。`out/tiny` 最强的头也只有约 1% 的注意力放在那里。
 #
@@ -455,8 +456,8 @@ assert all(0.4 < share < 0.6 for share in tiny_curve)
 # %% [markdown] lang="en"
 # The result is that of guessing, and neither other label words nor examples change it. There are two reasons:
 #
-# 1. This small model has read nothing but stories. It never saw *wonderful* or *dreadful*, nor a text in which a verdict
-#    follows a review.
+# 1. This small model has read nothing but stories. The last line above counts: *wonderful* and *dreadful*, and even the
+#    label word *bad*, do not occur in them, nor does any text in which a verdict follows a review.
 # 2. Examples help a model that can **find** the same situation earlier in the text and **copy** what came next. Attention
 #    heads that do this are called **induction heads**. A test: the model reads a row of random tokens twice. Does a head, in
 #    the second reading, look at the token after the previous occurrence? The best head of `out/tiny` puts about 1 % of its
