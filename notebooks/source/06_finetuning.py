@@ -5,7 +5,7 @@
 #
 # - 亲手写出分类头（head）和 LoRA，知道该读哪个位置的状态，以及为什么填充（padding）不改变答案；
 # - 用一张表比较只训练头、BitFit、LoRA、适配器（adapter）、前缀（prefix）、AdaLoRA 与全参数微调；
-# - 看见过拟合与遗忘，测量它们，并知道怎样减轻。
+# - 亲眼看到过拟合、遗忘，以及分类器怎样因为少一个句号就改口，会测量它们，也知道怎样减轻。
 #
 # 对应教程：000 §3.2 Step 3、Q3；001 §1.2、§3.2.2、§4.3、§5.2、§7.3、Q4；002 §2.1、§3.2–3.3、§7.3、Q5；003 全文；004 §3.2、§5.2、§7.3、Q4。
 # %% [markdown] lang="en"
@@ -13,9 +13,10 @@
 #
 # After this lesson you can
 #
-# - write a label head and LoRA yourself, say which place's state the head must read, and why padding changes no answer;
+# - write a label head and LoRA yourself, say at which token the head must read, and why padding changes no answer;
 # - compare head only, BitFit, LoRA, adapters, prefixes, AdaLoRA and full fine-tuning in one table;
-# - see over-fitting and forgetting, measure them, and do something about them.
+# - see over-fitting, forgetting, and a classifier that changes its mind over a missing full stop; measure them, and do
+#   something about them.
 #
 # It goes with 000 §3.2 Step 3, Q3; 001 §1.2, §3.2.2, §4.3, §5.2, §7.3, Q4; 002 §2.1, §3.2–3.3, §7.3, Q5; all of 003;
 # 004 §3.2, §5.2, §7.3, Q4.
@@ -313,7 +314,7 @@ plt.show()
 # ## 亲手写 LoRA
 #
 # $y = Wx + \frac{\alpha}{r} B A x$：$W$ 不动，只学两个瘦矩阵 $A$（r × 输入）和 $B$（输出 × r）。$B$ 从零开始，所以起点恰好是原模型。
-# 训练之后，$BA$ 加进 $W$，又是一个普通的线性层。
+# 训练之后，把 $\frac{\alpha}{r} BA$ 加进 $W$，又是一个普通的线性层。
 # %% [markdown] lang="en"
 # Three corrections:
 #
@@ -328,7 +329,8 @@ plt.show()
 # ## LoRA by hand
 #
 # $y = Wx + \frac{\alpha}{r} B A x$: $W$ stays, and only two thin matrices learn, $A$ (r × in) and $B$ (out × r). $B$ begins
-# at zero, so training begins at exactly the old model. Afterwards $BA$ is added into $W$, and the layer is a plain one again.
+# at zero, so training starts from exactly the old model. Afterwards $\frac{\alpha}{r} BA$ is added to $W$, and the layer is
+# a plain one again.
 # %%
 torch.manual_seed(0)
 linear, rank, alpha = nn.Linear(128, 512), 8, 16.0
@@ -543,10 +545,10 @@ try_it("001 §4.3, §5.2: three labels, num_labels=2", lambda: F.cross_entropy(t
 right = (logits.argmax(1) == labels).float().mean().item()
 print(f"right: (logits.argmax(1) == labels).float().mean() = {right:.2f} (of random scores)")
 # %% [markdown] lang="zh"
-# 还有一个顺序上的错：教程 002 §3.2.3 在训练**之前** `save_pretrained`，§3.2.6 再把它读回来做预测。读回来的是没有训练过的模型：
+# 还有一处顺序错了：教程 002 §3.2.3 在训练**之前** `save_pretrained`，§3.2.6 再把它读回来做预测。读回来的是没有训练过的模型：
 # %% [markdown] lang="en"
-# And a mistake of order: tutorial 002 §3.2.3 calls `save_pretrained` **before** training, and §3.2.6 loads that to predict.
-# What is loaded is a model that was never trained:
+# One thing is in the wrong order: tutorial 002 §3.2.3 calls `save_pretrained` **before** training, and §3.2.6 loads the
+# result to predict. So it loads a model that was never trained:
 # %%
 torch.manual_seed(0)
 before = task.build_net(base.config).eval()
@@ -616,8 +618,8 @@ check.lora(my_lora)
 # %% [markdown] lang="en"
 # ### Exercise 3: accuracy
 #
-# Write `my_accuracy(logits, labels)`: two lists with an entry for each batch, logits (B, labels) and labels (B,), where B may
-# differ between batches. Return the accuracy over all texts, one number.
+# Write `my_accuracy(logits, labels)`: two lists with an entry for each batch, logits (B, number of labels) and labels (B,);
+# B may differ between batches. Return the accuracy over all texts, one number.
 # %% tags=["exercise"]
 def my_accuracy(logits, labels): ...
 
@@ -641,9 +643,9 @@ check.accuracy(my_accuracy)
 # %% [markdown] lang="en"
 # ### Exercise 4: early stopping
 #
-# Write `my_early_stop(losses, patience)`: losses are the validation losses of the evaluations. When patience of them in a row
-# were no better than the best so far, training stops, and later evaluations never happen. Return the number of the evaluation
-# whose weights are kept, counted from 0.
+# Write `my_early_stop(losses, patience)`: losses are the validation losses of the evaluations. When `patience` of them in a
+# row are no better than the best so far, training stops, and the later evaluations never happen. Return the number of the
+# evaluation whose weights are kept, counted from 0.
 # %% tags=["exercise"]
 def my_early_stop(losses, patience): ...
 
@@ -675,6 +677,7 @@ check.early_stop(my_early_stop)
 # | 000 §8.2：混合精度属于高效微调 | 它改变乘法的精度，不改变训练哪些权重 | 一张表 |
 # | 001 §1.2：微调之后仍保持连贯 | 只训练头时是的，因为主体没动；全部训练就忘光；`--lm-loss` 也保不住旧故事，重放才行 | 忘掉了什么 |
 # | 002 §3.3：仅微调顶层可能过拟合；000 Q3：权重少则过拟合少 | 都会过拟合，头轻得多；头的问题是学得太少 | 过拟合，看得见 |
+# | 000 Q3、004 §1.2：对抗训练提高鲁棒性 | FGM 挪动词嵌入，不删词元：去掉句号仍有许多答案改口；训练数据里要有这种变化 | 一个句号 |
 # | 000、001、004 §5.2 的 evaluate | 没有错开一位、比较整个序列、维数不对 | 教程的评估代码 |
 # | 001：三种情感，`num_labels=2` | 三个类要三个输出 | 教程的评估代码 |
 # | 002 §3.2.3–3.2.6：先保存，后训练，再读回 | 读回的是没有训练的模型 | 教程的评估代码 |
