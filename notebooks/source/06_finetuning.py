@@ -461,6 +461,14 @@ assert gaps["full"] > 1.5 > gaps["head only"] > 0
 # 词嵌入，$g$ 是损失 $L$ 对 $x$ 的梯度，除了 $L(x)$，再学 $L(x+r)$，其中 $r=\varepsilon\,g/|g|$ 是让损失上升最快的一小步。
 # 再试一个土办法：把一半训练评论末尾的句号去掉。
 # %% [markdown] lang="en"
+# Each statement is half right. With the head alone, training and validation loss also move apart (it over-fits, too), but
+# far less; its accuracy is low because it learns too little, not because it learns too much. Training everything learns the
+# 60 reviews by heart. The validation loss climbs far above ln 3, that of guessing: where the net is wrong, it is very sure.
+# But look at the lower row: accuracy does not fall with it. "The validation loss rises" and "accuracy falls" are two
+# different things. Dropout (a random part of the states is set to 0 in training) narrows the gap and costs no accuracy
+# here. **Early stopping** is cheaper: keep the weights of the best evaluation (`finetune.py` always does), and stop after
+# several evaluations that were no better (`--patience`, see exercise 4).
+#
 # ## One full stop
 #
 # High test accuracy does not mean that the model has understood. Change the test reviews a little, without changing what
@@ -511,14 +519,6 @@ assert found["full"]["end"]["flips"] > 0.25 > found["half without stop"]["end"][
 #
 # 三个函数各有一个错，不用训练就能看出来。
 # %% [markdown] lang="en"
-# Each statement is half right. With the head alone, training and validation loss also move apart (it over-fits, too), but
-# far less; its accuracy is low because it learns too little, not because it learns too much. Training everything learns the
-# 60 reviews by heart. The validation loss climbs far above ln 3, that of guessing: where the net is wrong, it is very sure.
-# But look at the lower row: accuracy does not fall with it. "The validation loss rises" and "accuracy falls" are two
-# different things. Dropout (a random part of the states is set to 0 in training) narrows the gap and costs no accuracy
-# here. **Early stopping** is cheaper: keep the weights of the best evaluation (`finetune.py` always does), and stop after
-# several evaluations that were no better (`--patience`, see exercise 4).
-#
 # A classifier with more than nine of ten right changes seven of ten answers because one full stop is missing. The head reads
 # the state of the last token. In training that was always the full stop; now it is another token, where the head has never
 # read an answer. FGM helps only in part (with another seed: 71.5 % become 63.2 %): it moves embeddings, but never removes a
