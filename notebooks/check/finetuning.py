@@ -64,6 +64,7 @@ def lora(function: Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]) ->
         (alpha / 2 * (plain + update), "alpha / rank 只乘 B A x / only B A x is scaled"),
         (plain, "B A x 没有加上 / B A x was not added"),
         (plain + alpha / 4 * update, "秩是 A 的行数（2），不是 B 的 / the rank is the number of rows of A, 2"),
+        (plain + alpha / 6 * update, "秩是 A 的行数（2），不是列数 / the rank is the number of rows of A, 2"),
     ]
     other = "与 W x + (alpha / rank) B A x 不同 / not W x + (alpha / rank) B A x"
     hint = next((hint for right, hint in hints if same(answer, right)), other)

@@ -132,6 +132,10 @@ def logprob(function: Callable[[GPT, list[int], int], float]) -> Verdict:
             sum(raw[t - 1, ids[t]].item() for t in range(start, len(ids))),
             "logit 还不是对数概率：先 log_softmax / logits are no log-probabilities yet: log_softmax first",
         ),
+        (
+            sum(raw.log_softmax(0)[t - 1, ids[t]].item() for t in range(start, len(ids))),
+            "softmax 要沿词表（最后一维） / softmax over the vocabulary, the last dimension",
+        ),
         (-sum(at[start - 1 :]), "符号反了：对数概率是负数 / the sign: log-probabilities are negative"),
         (
             sum(logprobs[t, ids[t]].item() for t in range(start, len(ids))),

@@ -63,6 +63,11 @@ def scaled_together(p):
             "not the text before it",
         ),
         (check.logprob, lambda model, ids, start: scores(model, ids)[start - 1, ids[start]], "add them all"),
+        (
+            check.logprob,
+            lambda model, ids, start: total(model(torch.tensor([ids]))[0].log_softmax(0), ids, start),
+            "the last dimension",
+        ),
         (check.logprob, lambda model, ids, start: -total(scores(model, ids), ids, start), "the sign"),
         (check.logprob, lambda model, ids, start: total(scores(model, ids).exp(), ids, start), "not probabilities"),
         (
