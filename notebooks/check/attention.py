@@ -8,22 +8,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpt.model import attention_weights
-from notebooks.check import attempt, report
+from notebooks.check import Verdict, attempt, report
 
 
 def close(answer: Tensor, right: Tensor) -> bool:
     return answer.shape == right.shape and torch.allclose(answer, right, atol=1e-4)
 
 
-def judged(function: Callable, arguments: tuple, right: Tensor, mistakes: dict[str, Tensor], praise: str) -> bool:
+def judged(function: Callable, arguments: tuple, right: Tensor, mistakes: dict[str, Tensor], praise: str) -> Verdict:
     """Compare an answer with the right one, and with what typical mistakes (hint -> answer) give."""
     answer, problem = attempt(function, *(a.clone() if isinstance(a, Tensor) else a for a in arguments))
     if problem:
         return report(False, problem)
     if not isinstance(answer, Tensor):
         return report(False, f"要返回张量 / return a tensor, not {type(answer).__name__}")
+    answer = answer.to(right.dtype)
     if close(answer, right):
         return report(True, praise)
+    if answer.isnan().any():
+        return report(False, "有 NaN：一整行都是 −∞？词元要看得到自己 / NaN: is a whole row -inf? A token sees itself")
     for hint, wrong in mistakes.items():
         if close(answer, wrong):
             return report(False, hint)
@@ -32,7 +35,7 @@ def judged(function: Callable, arguments: tuple, right: Tensor, mistakes: dict[s
     return report(False, "数值不对 / the values differ from the right ones")
 
 
-def head(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> bool:
+def head(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Verdict:
     """A causal head of attention."""
     q, k, v = torch.randn(3, 6, 8, generator=torch.Generator().manual_seed(0))
     scores = q @ k.T / math.sqrt(8)
@@ -43,10 +46,8 @@ def head(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> bool:
         "softmax 的维数错了：每行和为 1（dim=-1） / softmax over the wrong dimension: rows sum to 1": (
             masked.softmax(0) @ v
         ),
-        "没有除以 √d / the scores are not divided by √d": (scores * math.sqrt(8))
-        .masked_fill(~seen, -math.inf)
-        .softmax(-1)
-        @ v,
+        "没有除以 √d / the scores are not divided by √d": (masked * math.sqrt(8)).softmax(-1) @ v,
+        "要除以 √d，不是 d / divide by √d, not by d": (masked / math.sqrt(8)).softmax(-1) @ v,
         "掩码要在 softmax 之前填 −∞，而不是之后填 0 / put -inf before softmax, not 0 after it": (
             scores.softmax(-1) * seen
         )
@@ -61,13 +62,14 @@ def head(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> bool:
     return judged(function, (q, k, v), right, mistakes, "注意力正确 / the head is right, and sees nothing later")
 
 
-def layer_norm(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> bool:
+def layer_norm(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Verdict:
     """LayerNorm over the channels of each token."""
     x, other = torch.randn(2, 2, 5, 8, generator=torch.Generator().manual_seed(0)) * 3 + 1
     gain, shift = other[0, 0], other[0, 1]
     centred = x - x.mean(-1, keepdim=True)
     time = (x - x.mean(1, keepdim=True)) / torch.sqrt(x.var(1, keepdim=True, correction=0) + 1e-5)
     batch = (x - x.mean((0, 1))) / torch.sqrt(x.var((0, 1), correction=0) + 1e-5)
+    whole = (x - x.mean((1, 2), keepdim=True)) / torch.sqrt(x.var((1, 2), keepdim=True, correction=0) + 1e-5)
     mistakes = {
         "方差要除以 C，不是 C−1（correction=0） / divide by C for the variance, not C - 1 (correction=0)": (
             centred / torch.sqrt(x.var(-1, keepdim=True) + 1e-5) * gain + shift
@@ -81,13 +83,14 @@ def layer_norm(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> bool:
         "要在通道上归一化（dim=-1），不是在时间上 / normalise over channels (dim=-1), not over time": time * gain
         + shift,
         "这是批归一化：词元之间不该有关系 / that is batch normalisation: tokens must not mix": batch * gain + shift,
+        "每个词元各自归一化，不是整篇一起 / normalise each token by itself, not the whole text": whole * gain + shift,
         "还要乘 gain、加 shift / multiply by gain and add shift": F.layer_norm(x, (8,)),
     }
     right = F.layer_norm(x, (8,), gain, shift)
     return judged(function, (x, gain, shift), right, mistakes, "层归一化正确 / layer normalisation is right")
 
 
-def split(function: Callable[[Tensor, int], Tensor]) -> bool:
+def split(function: Callable[[Tensor, int], Tensor]) -> Verdict:
     """(B, T, C) to (B, n_head, T, C / n_head)."""
     x = torch.arange(2 * 3 * 8.0).view(2, 3, 8)
     mistakes = {
@@ -100,7 +103,7 @@ def split(function: Callable[[Tensor, int], Tensor]) -> bool:
     return judged(function, (x, 4), x.view(2, 3, 4, 2).transpose(1, 2), mistakes, "分头正确 / the heads are right")
 
 
-def block(function: Callable[..., Tensor]) -> bool:
+def block(function: Callable[..., Tensor]) -> Verdict:
     """A pre-norm block with two residual connections."""
 
     def norm_1(x: Tensor) -> Tensor:
@@ -127,6 +130,8 @@ def block(function: Callable[..., Tensor]) -> bool:
         "残差应加 x，不是 norm(x) / add x itself, not norm(x)": (
             norm_2(norm_1(x) + attend(norm_1(x))) + mlp(norm_2(norm_1(x) + attend(norm_1(x))))
         ),
+        "第二处要用 norm_2 / use norm_2 in the second place": middle + mlp(norm_1(middle)),
+        "第二处归一化的应是注意力之后的 x / norm_2 gets the x after attention": middle + mlp(norm_2(x)),
         "没有归一化 / nothing is normalised": x + attend(x) + mlp(x + attend(x)),
     }
     right = middle + mlp(norm_2(middle))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from notebooks.check import attempt, attempt_number, report
+from notebooks.check import Verdict, attempt, attempt_number, report
 
 
 def same(answer: object, right: Tensor) -> bool:
@@ -15,7 +15,7 @@ def same(answer: object, right: Tensor) -> bool:
     )
 
 
-def last_state(function: Callable[[Tensor, Tensor], Tensor]) -> bool:
+def last_state(function: Callable[[Tensor, Tensor], Tensor]) -> Verdict:
     """The state of each text's last real token."""
     generator = torch.Generator().manual_seed(0)
     states, lengths = torch.randn(3, 5, 4, generator=generator), torch.tensor([2, 5, 3])
@@ -38,13 +38,16 @@ def last_state(function: Callable[[Tensor, Tensor], Tensor]) -> bool:
         (states[rows, lengths.clamp(max=4)], "错一位：是 lengths − 1 / off by one: the place is lengths − 1"),
     ]
     if isinstance(answer, Tensor) and answer.shape != (3, 4):
-        return report(False, f"形状是 {tuple(answer.shape)}，应为 (B, C) / the shape must be (B, C) = (3, 4)")
+        shape = tuple(answer.shape)
+        return report(
+            False, f"形状是 {shape}，应为 (3, 4)：每行取一个位置 / the shape must be (B, C): one place of each row"
+        )
     other = "这不是最后一个真实词元的状态 / not the state of the last real token"
     hint = next((hint for right, hint in hints if same(answer, right)), other)
     return report(not hint, hint or "取对了最后一个真实词元 / the last real token is right")
 
 
-def lora(function: Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]) -> bool:
+def lora(function: Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]) -> Verdict:
     """W x + (alpha / rank) B A x, with tokens as rows."""
     generator = torch.Generator().manual_seed(0)
     x, W, A, B = (torch.randn(*shape, generator=generator) for shape in ((5, 6), (4, 6), (2, 6), (4, 2)))
@@ -61,13 +64,14 @@ def lora(function: Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]) ->
         (alpha / 2 * (plain + update), "alpha / rank 只乘 B A x / only B A x is scaled"),
         (plain, "B A x 没有加上 / B A x was not added"),
         (plain + alpha / 4 * update, "秩是 A 的行数（2），不是 B 的 / the rank is the number of rows of A, 2"),
+        (plain + alpha / 6 * update, "秩是 A 的行数（2），不是列数 / the rank is the number of rows of A, 2"),
     ]
     other = "与 W x + (alpha / rank) B A x 不同 / not W x + (alpha / rank) B A x"
     hint = next((hint for right, hint in hints if same(answer, right)), other)
     return report(not hint, hint or "LoRA 正确 / LoRA is right")
 
 
-def accuracy(function: Callable[[list[Tensor], list[Tensor]], float]) -> bool:
+def accuracy(function: Callable[[list[Tensor], list[Tensor]], float]) -> Verdict:
     """The share of right texts over batches of different sizes."""
     logits = [torch.tensor([[2.0, 0, 1], [0, 1, 0], [0, 0, 3], [1, 0, 0]]), torch.tensor([[0.0, 2, 1], [5, 0, 0]])]
     labels = [torch.tensor([0, 1, 2, 2]), torch.tensor([2, 1])]  # 3 of 4, then 0 of 2
@@ -82,12 +86,12 @@ def accuracy(function: Callable[[list[Tensor], list[Tensor]], float]) -> bool:
         0.0: "只看了最后一批？ / is this the last batch alone?",
         0.75: "只看了第一批？ / is this the first batch alone?",
     }
-    other = f"得到 {value:.3f}，应为 0.5 / got this, not 0.5"
+    other = f"得到 {value:.3f}，应为 0.5 / got {value:.3f}, not 0.5"
     hint = next((hint for wrong, hint in hints.items() if abs(value - wrong) < 1e-6), other)
     return report(not hint, hint or "准确率正确 / the accuracy is right")
 
 
-def early_stop(function: Callable[[list[float], int], int]) -> bool:
+def early_stop(function: Callable[[list[float], int], int]) -> Verdict:
     """The evaluation whose weights are kept, when training stops after `patience` evaluations without a better one."""
     cases = [([1.0, 0.8, 0.7, 0.9, 0.85, 0.6, 0.5], 2, 2), ([1.0, 0.9, 0.8], 2, 2), ([0.5, 0.6, 0.4, 0.45, 0.3], 2, 4)]
     for losses, patience, right in cases:
@@ -98,6 +102,8 @@ def early_stop(function: Callable[[list[float], int], int]) -> bool:
             continue
         if answer == losses.index(min(losses)):
             hint = "停下以后的评估没有发生过 / evaluations after the stop never happened"
+        elif answer == never_reset(losses, patience):
+            hint = "变好一次就要重新数 / count anew after each better evaluation"
         elif answer in (right + patience, right + patience - 1):
             hint = "要最好的那次，不是停下的那次 / the best evaluation is wanted, not the one at which training stops"
         elif isinstance(answer, float):
@@ -107,6 +113,19 @@ def early_stop(function: Callable[[list[float], int], int]) -> bool:
                 "一次变差还不停，要连续 patience 次 / one worse evaluation is no reason to stop: patience of them are"
             )
         else:
-            hint = f"{losses}, patience {patience}: 得到 {answer}，应为 {right} / got this instead"
+            hint = f"{losses}, patience {patience}: 得到 / got {answer}，应为 / not {right}"
         return report(False, hint)
     return report(True, "早停正确 / early stopping is right")
+
+
+def never_reset(losses: list[float], patience: int) -> int:
+    """A typical mistake: evaluations that were no better are counted, but not in a row."""
+    best = worse = 0
+    for i, loss in enumerate(losses):
+        if loss <= losses[best]:
+            best = i
+        else:
+            worse += 1
+        if worse == patience:
+            break
+    return best

@@ -9,17 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpt.optim import learning_rate_scale
-from notebooks.check import attempt, report
+from notebooks.check import Verdict, attempt, report
 
 
-def adamw(function: Callable) -> bool:
+def adamw(function: Callable) -> Verdict:
     """One step of AdamW, the third, with values at which every part of the formula shows."""
     weight, grad = torch.tensor([1.0, -2.0, 0.5]), torch.tensor([0.3, 0.1, -0.2])
     mean, square, t, lr, decay = torch.tensor([0.1, 0.02, -0.1]), torch.tensor([0.02, 0.01, 0.03]), 3, 0.1, 0.2
     answer, problem = attempt(function, weight.clone(), grad.clone(), mean.clone(), square.clone(), t, lr, decay)
     if problem:
         return report(False, problem)
-    if not (isinstance(answer, tuple) and len(answer) == 3 and all(isinstance(part, Tensor) for part in answer)):
+    if not (isinstance(answer, tuple | list) and len(answer) == 3 and all(isinstance(part, Tensor) for part in answer)):
         return report(False, "返回三个张量：新权重、mean、square / return three tensors: weight, mean, square")
 
     def step(grad: Tensor, unbiased: bool = True, root: bool = True, decay: float = decay) -> tuple[Tensor, ...]:
@@ -65,14 +65,14 @@ def rounded(values: Tensor) -> list[float]:
     return [round(value, 4) for value in values.flatten().tolist()]
 
 
-def schedule(function: Callable) -> bool:
+def schedule(function: Callable) -> Verdict:
     """The share of the peak learning rate at every step, with and without warm-up."""
     for warmup in (5, 0):
         answers = []
         for step in range(20):
             answer, problem = attempt(function, step, 20, warmup)
             if problem:
-                where = f" (step={step}, warmup={warmup})" if "raised" in problem else ""
+                where = f" (step={step}, warmup={warmup})" if step or "raised" in problem else ""
                 return report(False, problem + where)
             answers.append(number(answer))
         right = [learning_rate_scale(step, 20, warmup) for step in range(20)]
@@ -107,7 +107,7 @@ def number(answer: Any) -> float:
         return math.nan
 
 
-def accumulation(function: Callable) -> bool:
+def accumulation(function: Callable) -> Verdict:
     """Gradients and loss of a batch in four parts."""
     torch.manual_seed(0)
     model, inputs, targets, parts = nn.Linear(5, 3), torch.randn(8, 5), torch.arange(8) % 3, 4
@@ -142,7 +142,7 @@ def grad_of(model: nn.Module) -> Tensor:
     return torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
 
 
-def bits_per_byte(function: Callable) -> bool:
+def bits_per_byte(function: Callable) -> Verdict:
     """0.6 nats per token, 1,000 tokens, 4,000 bytes."""
     answer, problem = attempt(function, 0.6, 1000, 4000)
     if problem:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gpt.model import GPT, GPTConfig
-from notebooks.check import attempt, attempt_number, report
+from notebooks.check import Verdict, attempt, attempt_number, report
 
 
 def same(answer: object, right: Tensor) -> bool:
@@ -16,7 +16,7 @@ def same(answer: object, right: Tensor) -> bool:
     )
 
 
-def temperature(function: Callable[[Tensor, float], Tensor]) -> bool:
+def temperature(function: Callable[[Tensor, float], Tensor]) -> Verdict:
     """softmax(logits / temperature), over the vocabulary."""
     logits = torch.tensor([[2.0, 0.0, 1.0, -1.0], [0.5, 3.0, -2.0, 0.0], [1.0, 1.0, 1.0, 4.0]])
     for value in (0.5, 2.0):
@@ -42,34 +42,48 @@ def temperature(function: Callable[[Tensor, float], Tensor]) -> bool:
     return report(True, "温度正确 / the temperature is right")
 
 
-def top_p(function: Callable[[Tensor, float], Tensor]) -> bool:
-    """The fewest tokens that together reach the limit."""
-    p = torch.tensor([0.1, 0.4, 0.05, 0.25, 0.2])  # likeliest first: 1, 3, 4, 0, 2
-    for limit, kept in ((0.6, [1, 3]), (0.7, [1, 3, 4]), (0.3, [1])):
-        right = torch.zeros(5).index_put((torch.tensor(kept),), p[kept])
+def top_p(function: Callable[[Tensor, float], Tensor]) -> Verdict:
+    """The fewest tokens of each row that together reach the limit."""
+    p = torch.tensor([[0.1, 0.4, 0.05, 0.25, 0.2], [0.06, 0.5, 0.04, 0.1, 0.3], [0.25, 0.05, 0.2, 0.4, 0.1]])
+    likeliest_first, order = p.sort(descending=True)
+    reached = likeliest_first.cumsum(-1)
+
+    def back(kept: Tensor) -> Tensor:
+        return torch.zeros_like(p).scatter(-1, order, kept)
+
+    def scaled(kept: Tensor) -> Tensor:
+        return kept / kept.sum(-1, keepdim=True)
+
+    for limit in (0.6, 0.7, 0.3):
+        kept, too_few = likeliest_first * (reached - likeliest_first < limit), likeliest_first * (reached <= limit)
+        over_rows = likeliest_first * (likeliest_first.cumsum(0) - likeliest_first < limit)
         answer, problem = attempt(function, p.clone(), limit)
         if problem:
             return report(False, problem)
-        if same(answer, right / right.sum()):
+        if not isinstance(answer, Tensor) or answer.shape != p.shape:
+            return report(False, "要返回 (B, V) 的张量 / return a tensor (B, V)")
+        if same(answer, scaled(back(kept))):
             continue
-        too_few = right.index_fill(0, torch.tensor(kept[-1:]), 0)
-        if same(answer, right):
+        if same(answer, back(kept)):
             hint = "还要归一化：概率之和应为 1 / scale what is left: it must add up to 1"
-        elif isinstance(answer, Tensor) and (answer.isnan().any() or same(answer, too_few / too_few.sum())):
+        elif same(answer, back(kept) / back(kept).sum()):
+            hint = "每一行各自归一化 / scale each row by its own sum"
+        elif answer.isnan().any() or same(answer, p * (p >= limit)):
+            hint = "limit 比的是累计的和，不是单个概率 / the limit is for the running sum, not for each probability"
+        elif same(answer, scaled(back(too_few))):
             hint = "越过 limit 的那个词元要留下 / keep the token with which the sum reaches the limit"
-        elif (
-            isinstance(answer, Tensor)
-            and answer.shape == p.shape
-            and same(answer.sort().values, (right / right.sum()).sort().values)
-        ):
+        elif same(answer, scaled(back(over_rows))) or same(answer, back(over_rows) / over_rows.sum()):
+            hint = "累计要沿词表（最后一维） / add up along the vocabulary, the last dimension"
+        elif same(answer, scaled(kept)):
             hint = "每个词元要回到原来的位置 / put every token back to its own place"
         else:
-            hint = f"limit {limit}: 应留下 {kept} / these places must be left"
+            left = back(kept)[0].nonzero()[:, 0].tolist()
+            hint = f"limit {limit}: 第 0 行应留下位置 {left} / the places {left} of row 0 must be left"
         return report(False, hint)
     return report(True, "top-p 正确 / top-p is right")
 
 
-def tries(function: Callable[[float, float], int]) -> bool:
+def tries(function: Callable[[float, float], int]) -> Verdict:
     """The smallest n with 1 - (1 - p)^n >= wanted."""
     for p, wanted, right in ((0.3, 0.99, 13), (0.5, 0.75, 2), (0.9, 0.5, 1)):
         answer, problem = attempt(function, p, wanted)
@@ -84,12 +98,12 @@ def tries(function: Callable[[float, float], int]) -> bool:
         elif isinstance(answer, float) and right - 1 < answer <= right:
             hint = "要整数：向上取整 / a whole number is wanted: round up"
         else:
-            hint = f"p = {p}, wanted = {wanted}: 得到 {answer}，应为 {right} / got this, not {right}"
+            hint = f"p = {p}, wanted = {wanted}: 得到 {answer}，应为 {right} / got {answer}, not {right}"
         return report(False, hint)
     return report(True, "次数正确 / the number of tries is right")
 
 
-def logprob(function: Callable[[GPT, list[int], int], float]) -> bool:
+def logprob(function: Callable[[GPT, list[int], int], float]) -> Verdict:
     """log p(ids[start:] | ids[:start])."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -98,9 +112,11 @@ def logprob(function: Callable[[GPT, list[int], int], float]) -> bool:
             torch.nn.init.normal_(weight, std=0.7)  # far from uniform, so that wrong places give other numbers
     ids, start = [10, 3, 1, 4, 1, 5], 4
     with torch.no_grad():
-        logprobs = model(torch.tensor([ids]))[0].log_softmax(-1)  # (T, V)
+        raw = model(torch.tensor([ids]))[0]  # (T, V)
+    logprobs = raw.log_softmax(-1)
     at = [logprobs[t - 1, ids[t]].item() for t in range(1, len(ids))]  # of tokens 1, 2, ...
-    value, problem = attempt_number(function, model, list(ids), start)
+    with torch.no_grad():  # else torch warns where the answer is a tensor with a gradient
+        value, problem = attempt_number(function, model, list(ids), start)
     if problem:
         return report(False, problem)
     hints = [
@@ -109,12 +125,25 @@ def logprob(function: Callable[[GPT, list[int], int], float]) -> bool:
         (at[start - 1], "词可能有几个词元：都要加上 / a word may be several tokens: add them all"),
         (sum(at[start - 1 :]) / (len(ids) - start), "要和，不要平均 / the sum is wanted, not the mean"),
         (
+            sum(logprobs[t - 1, ids[t]].exp().item() for t in range(start, len(ids))),
+            "要加的是对数概率（log_softmax），不是概率 / add log-probabilities (log_softmax), not probabilities",
+        ),
+        (
+            sum(raw[t - 1, ids[t]].item() for t in range(start, len(ids))),
+            "logit 还不是对数概率：先 log_softmax / logits are no log-probabilities yet: log_softmax first",
+        ),
+        (
+            sum(raw.log_softmax(0)[t - 1, ids[t]].item() for t in range(start, len(ids))),
+            "softmax 要沿词表（最后一维） / softmax over the vocabulary, the last dimension",
+        ),
+        (-sum(at[start - 1 :]), "符号反了：对数概率是负数 / the sign: log-probabilities are negative"),
+        (
             sum(logprobs[t, ids[t]].item() for t in range(start, len(ids))),
             "错一位：第 t−1 行的 logit 预测第 t 个词元 / off by one: row t−1 of the logits is about token t",
         ),
     ]
     hint = next(
         (hint for right, hint in hints if abs(value - right) < 1e-4),
-        f"得到 {value:.4f} / got this, not {hints[0][0]:.4f}",
+        f"得到 {value:.4f}，应为 {hints[0][0]:.4f} / got {value:.4f}, not {hints[0][0]:.4f}",
     )
     return report(not hint, hint or "对数概率正确 / the log-probability is right")

@@ -2,91 +2,104 @@
 
 from collections.abc import Callable
 
-from notebooks.check import attempt, report
+from notebooks.check import Verdict, attempt_list, attempt_number, report
 
 
-def merge(function: Callable[[list[bytes], bytes], list[bytes]]) -> bool:
+def merge(function: Callable[[list[bytes], bytes], list[bytes]]) -> Verdict:
     """Neighbours that spell the token are joined, from the left."""
     cases = [("ababa", b"ab", [b"ab", b"ab", b"a"]), ("aaa", b"aa", [b"aa", b"a"]), ("xyz", b"ab", [b"x", b"y", b"z"])]
     for letters, token, right in cases:
-        answer, problem = attempt(function, [letter.encode() for letter in letters], token)
+        answer, problem = attempt_list(function, [letter.encode() for letter in letters], token)
         if problem:
             return report(False, problem)
-        answer = list(answer)
         if answer == right:
             continue
-        if b"".join(answer) != letters.encode():
-            return report(
-                False, "字节变了：合并后要跳过两个 / bytes were lost or doubled: step over both that you join"
-            )
-        if answer == [b"ab", b"a", b"b", b"a"]:
-            return report(False, "只合并了第一处，要合并所有的 / only the first pair was joined: join all of them")
-        if answer == [b"a", b"aa"]:
-            return report(False, "要从左往右合并 / join from the left, not from the right")
-        return report(False, f"{letters} + {token!r}: 得到 {answer} / got this instead of {right}")
+        if not all(isinstance(part, bytes) for part in answer):
+            hint = f"列表里每一项都应是 bytes，得到 {answer} / each item must be bytes"
+        elif b"".join(answer) != letters.encode():
+            hint = "字节变了：合并后要跳过两个 / bytes were lost or doubled: step over both that you join"
+        elif answer == [b"ab", b"a", b"b", b"a"]:
+            hint = "只合并了第一处，要合并所有的 / only the first pair was joined: join all of them"
+        elif answer == [b"a", b"aa"]:
+            hint = "要从左往右合并 / join from the left, not from the right"
+        else:
+            hint = f"{letters} + {token!r}: 得到 {answer}，应为 {right} / got and expected"
+        return report(False, hint)
     return report(True, "合并正确 / merged correctly")
 
 
-def encode(function: Callable[[bytes, dict[bytes, int]], list[int]]) -> bool:
+def encode(function: Callable[[bytes, dict[bytes, int]], list[int]]) -> Verdict:
     """The neighbours whose token has the lowest id are joined first."""
     ids = {bytes([byte]): byte for byte in range(256)}
     ids |= {b"yz": 256, b"xy": 257, b"bc": 258, b"abc": 259, b"de": 260, b"abcd": 261}
     order = "合并编号最小的对，不是最左或最长的 / join the pair with the lowest id, not the leftmost or longest"
     nothing = "还没有合并 / nothing was joined"
     once = "合并一次以后要再来，直到不能合并 / go on after a merge until no two spell a token"
-    hints = {(257, 122): order, (261, 101): order, (97, 98, 99, 100, 101): nothing, (97, 258, 100, 101): once}
+    hints = [([257, 122], order), ([261, 101], order), ([97, 98, 99, 100, 101], nothing), ([97, 258, 100, 101], once)]
     for word, right in ((b"abcde", [259, 260]), (b"xyz", [120, 256])):
-        answer, problem = attempt(function, word, dict(ids))
+        answer, problem = attempt_list(function, word, dict(ids))
         if problem:
             return report(False, problem)
-        if list(answer) != right:
-            return report(False, hints.get(tuple(answer), f"{word!r}: 得到 {answer} / got this instead of {right}"))
+        if answer == right:
+            continue
+        hint = next((hint for wrong, hint in hints if answer == wrong), "")
+        if not hint and any(isinstance(part, bytes) for part in answer):
+            hint = f"要返回编号，不是字节：{answer} / return the ids, not the bytes"
+        return report(False, hint or f"{word!r}: 得到 {answer}，应为 {right} / got and expected")
     return report(True, "编码正确，和 tiktoken 一样 / encoded correctly, as tiktoken does")
 
 
-def bigram(function: Callable[[dict[tuple[int, int], int], int, int, int], float]) -> bool:
+def bigram(function: Callable[[dict[tuple[int, int], int], int, int, int], float]) -> Verdict:
     """p(b | a) with add-one smoothing."""
-    pairs = {(0, 1): 3, (0, 2): 1, (1, 0): 4}
-    answer, problem = attempt(function, dict(pairs), 0, 1, 5)
+    pairs = {(0, 1): 3, (0, 2): 1, (1, 0): 5}
+    answer, problem = attempt_number(function, dict(pairs), 0, 1, 5)
     if problem:
         return report(False, problem)
-    hints = {
-        4 / 9: "",
-        3 / 4: "没有平滑：加一 / no smoothing: add one",
-        4 / 13: "分母只数以 a 开头的对 / the denominator counts only pairs that begin with a",
-        4 / 8: "分母是 c(a)+V，c(a) 数出现次数，不是种类 / the denominator is c(a)+V: count occurrences, not kinds",
-        4 / 7: "分母是 c(a)+V，c(a) 数出现次数，不是种类 / the denominator is c(a)+V: count occurrences, not kinds",
-        4 / 4: "分母也要加 V，否则概率加起来超过 1 / add V below, too, or the probabilities add up to more than 1",
-    }
-    hint = next(
-        (hint for value, hint in hints.items() if abs(answer - value) < 1e-9), f"得到 {answer} / got this, not 4/9"
-    )
-    if hint:
-        return report(False, hint)
-    answer, problem = attempt(function, dict(pairs), 4, 4, 5)
-    if problem or abs(answer - 1 / 5) > 1e-9:
-        return report(False, f"没见过的 a 应得 1/V / an a never seen gives 1/V ({problem or answer})")
+    kinds = "c(a) 数出现次数，不是种类 / c(a) counts occurrences, not kinds"
+    hints = [
+        (3 / 4, "没有平滑：分子加一，分母加 V / no smoothing: add 1 above and V below"),
+        (3 / 9, "分子要加一 / add 1 above"),
+        (4 / 14, "分母只数以 a 开头的对 / the denominator counts only pairs that begin with a"),
+        (4 / 10, "c(a) 数以 a 开头的对，不是以 a 结尾的 / c(a) counts pairs that begin with a, not end with it"),
+        (4 / 8, kinds),
+        (4 / 7, kinds),
+        (4 / 5, "分母加的是 V，不是 1 / add V below, not 1"),
+        (4 / 4, "分母也要加 V，否则概率加起来超过 1 / add V below, too, or the probabilities add up to more than 1"),
+    ]
+    if abs(answer - 4 / 9) > 1e-9:
+        hint = next((hint for wrong, hint in hints if abs(answer - wrong) < 1e-9), "")
+        return report(False, hint or f"得到 {answer:.4g}，应为 4/9 / got and expected, for c(ab) = 3, c(a) = 4, V = 5")
+    for a, b, right, what in (
+        (0, 3, 1 / 9, "a 见过、b 没跟过它，应得 1/(c(a)+V) / if only b is new after a, it is 1/(c(a)+V)"),
+        (4, 4, 1 / 5, "没见过的 a 应得 1/V / an a never seen gives 1/V"),
+    ):
+        answer, problem = attempt_number(function, dict(pairs), a, b, 5)
+        if problem or abs(answer - right) > 1e-9:
+            return report(False, f"{what} ({problem or f'{answer:.4g}'})")
     return report(True, "二元模型正确 / the bigram model is right")
 
 
-def windows(function: Callable[[list[int], int, int], list[list[int]]]) -> bool:
+def windows(function: Callable[[list[int], int, int], list[list[int]]]) -> Verdict:
     """Windows that cover all ids."""
     ids = list(range(10))
     cases = [(4, 4, [ids[0:4], ids[4:8], ids[8:]]), (4, 2, [ids[0:4], ids[2:6], ids[4:8], ids[6:]]), (20, 5, [ids])]
     for length, step, right in cases:
-        answer, problem = attempt(function, list(ids), length, step)
+        answer, problem = attempt_list(function, list(ids), length, step)
         if problem:
             return report(False, problem)
-        answer = [list(window) for window in answer]
+        try:
+            answer = [list(window) for window in answer]
+        except TypeError:
+            return report(False, "要返回窗口的列表，每个窗口也是列表 / return a list of windows, each one a list")
         if answer == right:
             continue
         if {i for window in answer for i in window} != set(ids):
             hint = "最后的词元丢了：短窗口也要留下 / the last tokens are lost: keep a shorter last window"
-        elif len(answer) > len(right):
-            hint = "到了末尾就停：多出来的窗口全在前一个里 / stop at the end: a window lies within the one before"
         elif step < length and answer == [ids[i : i + length] for i in range(0, len(ids), length)]:
             hint = "起点要相差 step，不是 length / windows begin step tokens apart, not length"
+        elif len(answer) > len(right):
+            hint = "到了末尾就停：多出来的窗口全在前一个里 / stop at the end: a window lies within the one before"
         else:
-            hint = f"length {length}, step {step}: 得到 {answer} / got this instead of {right}"
+            hint = f"length {length}, step {step}: 得到 {answer}，应为 {right} / got and expected"
         return report(False, hint)
     return report(True, "窗口正确 / the windows are right")

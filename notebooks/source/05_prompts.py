@@ -27,7 +27,9 @@ from notebooks import start
 
 start.here()
 # %%
+import re
 import statistics
+from collections import Counter
 from itertools import islice
 
 import matplotlib.pyplot as plt
@@ -45,7 +47,7 @@ from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.labelled import read_examples
 from gpt.finetuning.prompting import Prompting, choose_examples, score_labels
 from gpt.generate import generate, score
-from gpt.inside.interpret import induction_score
+from gpt.inside.interpret import induction_score, trace
 from gpt.model import GPT, GPTConfig
 from gpt.optim import build_optimizers, learning_rate_scale, set_learning_rate, update
 from gpt.running.device import pick_machine
@@ -76,11 +78,11 @@ def next_logits(text):
 #
 # After reading a text, the model gives every token of its vocabulary a score (a logit), and softmax turns the scores into
 # probabilities. After the sentence below, the grammar of the toy world allows six beginnings. These six tokens hold nearly
-# all of the probability; the other two thousand share a thin tail. Here every word of the tail is wrong, for example *She*:
+# all of the probability; the other two thousand share a thin tail. Every word of this tail is wrong here, for example *She*:
 # Sam is a boy.
 #
-# Tutorial 000 §4.3 says to choose the next word "by the probability distribution". How to choose is what this lesson is
-# about.
+# Tutorial 000 §4.3 says to choose the next word "by the probability distribution". How to choose is the subject of this
+# lesson.
 # %%
 prompt = "Once upon a time, there was a tall boy named Sam."
 logits = next_logits(prompt)
@@ -93,13 +95,14 @@ assert p[:6].sum() > 0.95 and p[5] > 10 * p[6]
 # %% [markdown] lang="zh"
 # ## 温度（temperature）
 #
-# 温度 $T$ 除在 logit 上：$p_i = \mathrm{softmax}(z_i / T)$。$T<1$ 让高的更高，$T>1$ 把分布摊平。注意摊平帮了谁：单个尾巴词仍然很小，
-# 可是尾巴有两千多个词，加起来就不小了。
+# 先把 logit 除以温度 $T$，再做 softmax：$p = \mathrm{softmax}(z / T)$。$T<1$ 让大的更大，$T>1$ 把分布摊平。注意摊平帮了谁：
+# 尾巴里每个词的概率仍然很小，可是尾巴有两千多个词，加起来就不小了。
 # %% [markdown] lang="en"
 # ## Temperature
 #
-# The temperature $T$ divides the logits: $p_i = \mathrm{softmax}(z_i / T)$. $T<1$ makes the likely likelier, $T>1$ flattens
-# the distribution. Look at who gains by that: each word of the tail stays small, but there are two thousand of them.
+# The logits $z$ are divided by the temperature $T$ before the softmax: $p = \mathrm{softmax}(z / T)$. $T<1$ makes the likely
+# likelier, $T>1$ flattens the distribution. Look at who gains: each word of the tail stays small, but there are two thousand
+# of them.
 # %%
 names = [tokenizer.decode([token]).strip() for token in six] + ["the\nrest"]
 figure, panels = plt.subplots(1, 4, figsize=(7, 2.6), sharey=True)
@@ -121,14 +124,15 @@ plt.show()
 # - **top-k**：只留最可能的 $k$ 个。
 # - **top-p**（nucleus sampling）：从最可能的开始留，直到它们加起来达到 $p$。
 #
-# 剩下的重新归一化。下面先亲手写出来，再与 `gpt/sampling.py` 比较。
+# 剩下的重新归一化。下面先亲手写出来，再与 `gpt/sampling.py` 比较。图的纵轴是对数刻度，这样才看得见尾巴（橙色）。
 # %% [markdown] lang="en"
 # ## Cutting the tail: top-k and top-p
 #
 # - **top-k** keeps the $k$ likeliest tokens.
 # - **top-p** (nucleus sampling) keeps the likeliest ones until they add up to $p$.
 #
-# What is left is scaled to add up to 1. Both are written by hand first, and then compared with `gpt/sampling.py`.
+# What is left is scaled to add up to 1. Both are written by hand first, and then compared with `gpt/sampling.py`. The axis
+# of the picture is logarithmic, or the tail (orange) could not be seen.
 # %%
 def keep_top_k(p, k):
     smallest_kept = p.topk(k).values[-1]
@@ -138,7 +142,7 @@ def keep_top_k(p, k):
 
 def keep_top_p(p, limit):
     likeliest_first, order = p.sort(descending=True)
-    before = likeliest_first.cumsum(0) - likeliest_first  # what the likelier ones reach without this one
+    before = likeliest_first.cumsum(0) - likeliest_first  # the sum of all that are likelier
     kept = torch.zeros_like(p).scatter(0, order, likeliest_first * (before < limit))
     return kept / kept.sum()
 
@@ -149,22 +153,28 @@ assert torch.allclose(keep_top_p(p, 0.9), probabilities(logits[None], Sampling(t
 
 first = p.topk(10).indices
 names = [tokenizer.decode([token]).strip() for token in first]
-settings = {"top-k 3": keep_top_k(p, 3), "top-k 10": keep_top_k(p, 10), "top-p 0.95": keep_top_p(p, 0.95)}
-figure, panels = plt.subplots(1, 3, figsize=(7, 2.6), sharey=True)
+settings = {
+    "top-k 3": keep_top_k(p, 3),
+    "top-k 10": keep_top_k(p, 10),
+    "top-p 0.95": keep_top_p(p, 0.95),
+}
+colours = [start.COLOURS[0] if token in six else start.COLOURS[1] for token in first]
+figure, panels = plt.subplots(1, 3, figsize=(7, 2.8), sharey=True)
 for panel, (title, kept) in zip(panels, settings.items(), strict=True):
     panel.bar(names, p[first], color="0.85")
-    panel.bar(names, kept[first], color=[start.COLOURS[0] if token in six else start.COLOURS[1] for token in first])
+    panel.bar(names, kept[first], color=colours)
+    panel.set(yscale="log", ylim=(1e-4, 1))
     panel.set_title(f"{title}: {int((kept > 0).sum())} tokens left", fontsize=9)
     panel.tick_params(axis="x", labelsize=7, labelrotation=60)
 panels[0].set_ylabel("probability (grey: uncut)")
 plt.show()
 # %% [markdown] lang="zh"
-# 这里合适的个数是六个：$k=3$ 剪掉了三个完全正确的词，$k=10$ 又放进了四个错的。换一个地方，合适的个数就变了，固定的 $k$ 不可能处处合适。
+# 这里合适的个数是六：$k=3$ 剪掉了三个完全正确的词，$k=10$ 又放进了四个错的。换一个位置，合适的个数就变了，固定的 $k$ 不可能处处合适。
 # top-p 留下的个数随分布而变：下面沿着一个故事，逐个位置数一数。
 # %% [markdown] lang="en"
-# Here the right number is six: $k=3$ cuts three good tokens, $k=10$ lets four wrong ones in. At another place the right number
-# is another one, and no fixed $k$ suits all places. What top-p keeps depends on the distribution: below it is counted place
-# by place along a story.
+# Here the right number is six: $k=3$ cuts three good tokens, $k=10$ lets four wrong ones in. At another place another number
+# is right, and no fixed $k$ suits all places. The number that top-p keeps depends on the distribution. Below, it is counted
+# place by place along a story.
 # %%
 story = next(stories(seed=5)).text
 ids = [end_of_text, *tokenizer.encode(story)]
@@ -175,22 +185,24 @@ figure, panel = plt.subplots(figsize=(7, 2.4))
 panel.bar(range(60), numbers, color=start.COLOURS[0])
 panel.axhline(6, color=start.COLOURS[1])
 panel.text(59.5, 6.4, "k = 6", color=start.COLOURS[1], ha="right", va="bottom")
-panel.set(xlabel="place in the story (tokens)", ylabel="tokens kept", title="top-p 0.95", yscale="log")
+panel.set(xlabel="place in the story (tokens)", ylabel="tokens kept", yscale="log")
+panel.set_title("top-p 0.95")
 plt.show()
-print(tokenizer.decode(ids[1:40]), "…")
-print(f"one token is enough at {sum(n == 1 for n in numbers)} of 60 places; at most {max(numbers)} are kept")
+widest = numbers.index(max(numbers))
+print(f"one token is enough at {numbers.count(1)} of 60 places; {max(numbers)} are kept after")
+print(f"    {tokenizer.decode(ids[1 : widest + 1])} …")
 assert min(numbers) == 1 and max(numbers) > 10
 # %% [markdown] lang="zh"
 # ## 温度越高，故事越乱
 #
 # 教程 000 §1.2 说自回归架构使模型“能够保持前后文的一致性”。从左到右逐词抽样，本身什么也不保证。这个故事世界有一位裁判
-# （`data/world/judge.py`），它能判断每个故事是否合乎语法、是否前后一致，所以我们可以数一数。
+# （`data/world/judge.py`），它能判断每个故事是否合乎语法（图中 grammatical）、是否前后一致（consistent），所以我们可以数一数。
 # %% [markdown] lang="en"
 # ## The higher the temperature, the wilder the story
 #
 # Tutorial 000 §1.2 says that the autoregressive architecture "can keep the context consistent". Drawing from left to right
-# guarantees nothing by itself. The toy world has a judge (`data/world/judge.py`) who says of each story whether it is
-# grammatical and whether it contradicts itself. So we can count.
+# guarantees nothing by itself. The toy world has a judge (`data/world/judge.py`) that says of each story whether it is
+# grammatical, and whether it is consistent, that is, does not contradict itself. So we can count.
 # %%
 machine = pick_machine("cpu", "float32", "off")
 speed_up(model, machine.device, machine.dtype)  # the same answers, faster
@@ -205,11 +217,11 @@ for temperature in temperatures:
         example = next(v.reason for v in verdicts if v.grammatical and not v.consistent)
 figure, panel = plt.subplots(figsize=(5, 2.6))
 for (name, values), colour in zip(shares.items(), start.COLOURS, strict=False):
-    panel.plot(temperatures, values, "o-", color=colour)
-    panel.text(temperatures[3] + 0.03, values[3] + 0.03, name, color=colour)
+    panel.plot(temperatures, values, "o-", color=colour, label=name)
+panel.legend(frameon=False)
 panel.set(xlabel="temperature", ylabel=f"share of {number} stories", ylim=(0, 1.05))
 plt.show()
-print("a grammatical story that is not consistent:", example)
+print("the judge about a grammatical story that is not consistent:\n   ", example)
 assert shares["consistent"][1] < 1 and shares["consistent"][-1] < 0.2 < shares["consistent"][0]
 
 
@@ -232,11 +244,13 @@ assert shares["consistent"][1] < 1 and shares["consistent"][-1] < 0.2 < shares["
 # chance.)
 # %%
 def tell(seed, temperature):
-    return tokenizer.decode(list(generate(model, [end_of_text], 30, seed, end_of_text, temperature=temperature)))
+    story = generate(model, [end_of_text], 30, seed, end_of_text, temperature=temperature)
+    return tokenizer.decode(list(story))
 
 
 assert torch.equal(next_logits(prompt), next_logits(prompt))
-texts = {(temperature, seed): tell(seed, temperature) for temperature, seed in ((0, 0), (0, 1), (1.0, 3), (1.0, 4))}
+settings = ((0, 0), (0, 1), (1.0, 3), (1.0, 4))  # (temperature, seed)
+texts = {(temperature, seed): tell(seed, temperature) for temperature, seed in settings}
 for (temperature, seed), text in texts.items():
     print(f"temperature {temperature}, seed {seed}: {text[:80]}…")
 assert texts[0, 0] == texts[0, 1]  # temperature 0: the seed does not matter
@@ -244,29 +258,35 @@ assert tell(3, 1.0) == texts[1.0, 3] != texts[1.0, 4]  # temperature 1: one seed
 # %% [markdown] lang="zh"
 # ## 说出去的词收不回来
 #
-# 教程 002 §2.1 说自回归模型“具有"回溯"的特点”。正相反：一个词元一旦抽出，就成了后面所有步骤的输入，再也不会改。
-# 做个实验：故事里 Sam 带的是一只哨子，我们强迫模型写下 *banana*，再让它接着写八次；旁边是没有强迫的八次。
+# 教程 002 §2.1 说自回归模型“具有"回溯"的特点，即能够利用已生成部分信息进行下一轮预测”。后半句对，名字却正好相反：回溯（backtracking）是退回去重来，
+# 而一个词元一旦抽出，就成了后面所有步骤的输入，再也不会改。
+# 做个实验：故事里 Sam 带的是一只哨子（whistle），我们逼模型在下一句写 *banana*，再让它往下写八次；作为对照，写 *whistle* 也来八次。
 # %% [markdown] lang="en"
 # ## A token once drawn stays
 #
-# Tutorial 002 §2.1 says that autoregressive models "look back and retrace" (回溯). They do the opposite: a token that was
-# drawn is input to every later step and is never changed. An experiment: Sam carries a whistle, we force the model to write
-# *banana*, and let it go on eight times. Beside it, eight times without force.
+# Tutorial 002 §2.1 says that autoregressive models have the property of "backtracking" (回溯), "that is, they use what was
+# generated for the next prediction". The second half is right, the name is not: to backtrack is to go back and try again,
+# but a token that was drawn is input to every later step and is never changed. An experiment: Sam carries a whistle. We
+# force the model to write *banana* in the next sentence, and let it go on eight times; for comparison, eight times after
+# *whistle*.
 # %%
 opening = (
-    "Once upon a time, there was a tall boy named Sam. He wanted to be a carpenter one day. One golden day, Sam went to "
-    'the kitchen. Sam was carrying a pretty whistle. There he met Zoe, a wise girl. "May I hold your'
+    "Once upon a time, there was a tall boy named Sam. He wanted to be a carpenter one day. "
+    "One golden day, Sam went to the kitchen. Sam was carrying a pretty whistle. "
+    'There he met Zoe, a wise girl. "May I hold your'
 )
 
 
 def go_on(text, seed):
     ids = [end_of_text, *tokenizer.encode(text)]
-    return text + tokenizer.decode(list(generate(model, ids, 100, seed, end_of_text, temperature=0.5)))
+    more = generate(model, ids, 100, seed, end_of_text, temperature=0.5)
+    return text + tokenizer.decode(list(more))
 
 
 def nats_per_token(text):
     """The mean log-probability of a text's tokens: how likely the model itself finds it."""
-    return statistics.mean(choice.logprob for choice in score(model, [end_of_text, *tokenizer.encode(text)]))
+    ids = [end_of_text, *tokenizer.encode(text)]
+    return statistics.mean(choice.logprob for choice in score(model, ids))
 
 
 accepted = {}
@@ -274,59 +294,63 @@ for word in (" whistle", " banana"):
     logprob = next_logits(opening).log_softmax(-1)[tokenizer.encode(word)[0]].item()
     told = [go_on(opening + word, seed) for seed in range(8)]
     accepted[word] = sum(judge(text).consistent for text in told)
-    print(f"{word.strip()}: {logprob:.2f} nats; {accepted[word]} of 8 consistent; "
-          f"{statistics.mean(map(nats_per_token, told)):.3f} nats per token")  # fmt: skip
-    print("   …" + told[0][len(opening) - 16 :][:110] + "…")
+    print(f"{word.strip()}: log-probability {logprob:.2f}; then {accepted[word]} of 8 consistent")
+    print("   …" + told[0][len(opening) - 16 :][:90] + "…")
 print("the judge:", judge(told[0]).reason)
 assert accepted[" banana"] == 0 and accepted[" whistle"] >= 6
 # %% [markdown] lang="zh"
-# 有趣的是，模型接下来照样写哨子：它“知道”香蕉不对（那个词元的对数概率低得多），却没有办法删掉它。整篇故事因此不可能再一致。
-# 能丢掉坏文本的，只有模型之外的东西：多抽几次，再挑一个。
+# 有趣的是，模型接下来照样写哨子：它“知道”香蕉不对（那个词元的对数概率低得多），却没有办法删掉它，这篇故事也就不可能再一致了。
+# 要丢掉坏文本，得靠模型之外的东西：多写几篇，再挑一篇。
 #
 # ## 抽 n 次，取裁判接受的第一篇
 #
 # 如果一篇被接受的概率是 $p$，$n$ 篇里至少有一篇被接受的概率是 $1-(1-p)^n$（各次抽样互相独立）。“用规则约束模型”
-# （教程 001、002、004 §8.4）最简单的做法就是这样。裁判不在的时候，让模型自己打分，挑它认为最可能的一篇，也有一些用处，但差得多。
+# （教程 001、002、004 §8.4）最简单的做法就是这样。没有裁判的时候，可以让模型自己给每篇打分（每个词元的平均对数概率），挑分数最高的一篇：
+# 也有用，但差得多。
 # %% [markdown] lang="en"
 # The model goes on with the whistle all the same. It "knows" that the banana is wrong (that token's log-probability is far
-# lower), but it has no means to delete it. So the story as a whole cannot become consistent again. Only something outside the
-# model can throw away a bad text: draw several, and choose one.
+# lower), but it has no way to delete it, so the story can no longer be consistent. Only something outside the model can
+# throw away a bad text: write several, and choose one.
 #
 # ## Draw n, take the first that the judge accepts
 #
 # If a story is accepted with probability $p$, at least one of $n$ is accepted with probability $1-(1-p)^n$, as the draws are
-# independent. This is the simplest way to let rules guide a model (tutorials 001, 002, 004 §8.4). Where there is no judge,
-# the model itself can score the stories, and the one that it finds likeliest is taken. That helps a little, and far less.
+# independent. This is the simplest way to let rules guide a model (tutorials 001, 002, 004 §8.4). Without a judge, the model
+# itself can score the stories (mean log-probability per token), and the one with the highest score is taken. That helps,
+# but much less.
 # %%
 told = sample_stories(model, tokenizer, 192, 1.0, seed=1000)
 ok, own = [judge(story).consistent for story in told], [nats_per_token(story) for story in told]
 p = statistics.mean(ok)
-sizes, lines = (1, 2, 4, 8, 16), {"the judge chooses": [], "1 − (1 − p)ⁿ": [], "the model chooses": []}
+sizes = (1, 2, 4, 8, 16)
+by_judge, by_formula, by_model = [], [], []
 for n in sizes:
     groups = [range(i, i + n) for i in range(0, len(told), n)]
-    lines["the judge chooses"].append(statistics.mean(any(ok[i] for i in group) for group in groups))
-    lines["1 − (1 − p)ⁿ"].append(1 - (1 - p) ** n)
-    lines["the model chooses"].append(statistics.mean(ok[max(group, key=lambda i: own[i])] for group in groups))
+    by_judge.append(statistics.mean(any(ok[i] for i in group) for group in groups))
+    by_formula.append(1 - (1 - p) ** n)
+    by_model.append(statistics.mean(ok[max(group, key=lambda i: own[i])] for group in groups))
 figure, panel = plt.subplots(figsize=(6, 2.8))
-for (name, values), style, shift in zip(lines.items(), ("o-", ":", "s-"), (0.14, -0.13, -0.1), strict=True):
-    panel.plot(sizes, values, style)
-    panel.text(4.3, values[2] + shift, name, color=panel.lines[-1].get_color())
-panel.set(xscale="log", xlabel="n stories, temperature 1", ylabel="the chosen one is consistent", ylim=(0, 1.05))
+panel.plot(sizes, by_judge, "o-", label="the judge chooses")
+panel.plot(sizes, by_formula, ":", label="1 − (1 − p)ⁿ")
+panel.plot(sizes, by_model, "s-", label="the model chooses")
+panel.legend(frameon=False, loc="lower right")
+panel.set(xscale="log", ylim=(0, 1.05))
+panel.set(xlabel="n stories, temperature 1", ylabel="the chosen one is consistent")
 panel.set_xticks(sizes, map(str, sizes))
 panel.minorticks_off()
 plt.show()
-assert lines["the judge chooses"][-1] > lines["the model chooses"][-1] > lines["the judge chooses"][0]
+assert by_judge[-1] > by_model[-1] > by_judge[0]
 # %% [markdown] lang="zh"
 # ## 常识：两种结局，哪一种更可能？
 #
-# 模型打分（`score`）也能当考题用：把故事里最后一次提到的东西换成别的，裁判确认换过之后说不通，再看模型更喜欢哪一个。
-# 不训练，不加标签，只比较两个概率，这就是零样本（zero-shot）的做法。
+# 打分（`score`）还能用来考模型：把故事里最后一次提到的东西换成另一样，由裁判确认换过之后说不通，再看模型认为哪个故事更可能。
+# 不训练，不用标签，只比较两个概率，这就是零样本（zero-shot）的做法。（这道题不难：换上的东西前文没有提过。）
 # %% [markdown] lang="en"
 # ## Common sense: which of two stories is likelier?
 #
-# A model's score can be an examination, too. The last mention of a thing in a story is replaced by another thing, the judge
-# confirms that the story is now impossible, and then we see which of the two the model prefers. No training and no labels,
-# only two probabilities: that is zero-shot.
+# Scores can also test a model. The last mention of a thing in a story is replaced by another thing, and the judge confirms
+# that the story is now impossible. Which of the two stories does the model find likelier? No training and no labels, only
+# two probabilities: that is zero-shot. (The test is not hard: the new thing was never mentioned before.)
 # %%
 right = pairs = 0
 for number, story in enumerate(islice(stories(seed=77), 150)):
@@ -344,26 +368,28 @@ assert right > 0.9 * pairs
 # ## 零样本与少样本分类
 #
 # 同样的办法可以给文本分类：把文本填进模板，用两个**标签词**（verbalizer）代表两个标签，看模型觉得哪个词更可能。
-# 前面放几个带答案的例子，就是**少样本**（few-shot），也叫上下文学习（in-context learning）；一个权重也不变。
+# 前面放几个带答案的例子，就是**少样本**（few-shot），也叫上下文学习（in-context learning）；权重一个也不变。
+# 要分类的是小世界的评论：每篇说一样东西（电影、饭菜、玩具、地方）的两个方面，两面都好是 positive，都不好是 negative。
 #
 # 先纠正一个名字。教程 004 §1.2 写：“零样本生成：GPT系列模型能够根据少量示例文本进行生成”。给了“少量示例”就是少样本；零样本一个例子也没有。
 # 还有，000 §7.3 说 GPT-2 的论文展示了“零样本和少样本学习”；那篇论文讲的是零样本，少样本是 GPT-3 论文（Brown 等，2020）的题目。
 #
-# 有些词在哪里都比别的词更可能，所以还要减去它在空文本之后的得分（校准，contextual calibration）。
+# 有些词不管放在哪里都更可能，所以要减去它在空文本之后的得分（校准，contextual calibration）。
 # 命令行里是 `finetune.py predict --label-words positive=good negative=bad`。
 # %% [markdown] lang="en"
 # ## Zero-shot and few-shot labelling
 #
 # Texts can be labelled in the same way. A text is put into a template, two **label words** (verbalisers) stand for two
 # labels, and the likelier word decides. With a few answered examples before it, this is **few-shot** or in-context learning;
-# no weight changes.
+# no weight changes. The texts are reviews from the toy world. Each judges two sides of a film, a meal, a toy or a place:
+# both good is positive, both bad negative.
 #
 # First, a matter of names. Tutorial 004 §1.2 writes: "zero-shot generation: GPT models can generate from a few examples".
 # With a few examples it is few-shot; zero-shot has none. And 000 §7.3 says that the GPT-2 paper shows "zero-shot and few-shot
 # learning". That paper is about zero-shot; few-shot is the subject of GPT-3's (Brown et al. 2020).
 #
-# Some words are likelier than others after anything. So what an empty text gives is taken off (contextual calibration). On
-# the command line this is `finetune.py predict --label-words positive=good negative=bad`.
+# Some words are likelier than others after any text. So a word's score after an empty text is subtracted (contextual
+# calibration). On the command line this is `finetune.py predict --label-words positive=good negative=bad`.
 # %%
 folder = Path("out/lessons/05/reviews")
 if not (folder / "test.csv").is_file():
@@ -379,22 +405,26 @@ text = test[0].text
 nats = {}
 for label, word in words.items():
     token = tokenizer.encode(f" {word}")[0]
-    nats[label] = (next_logits(f"{text} It was").log_softmax(-1) - next_logits("It was").log_softmax(-1))[token].item()
-print(f"{text}\ntrue label: {test[0].label}; by hand:", {label: round(value, 3) for label, value in nats.items()})
-by_gpt, _ = score_labels(model, tokenizer, Prompting("{text} It was {word}", words), [text], machine)
+    after_text = next_logits(f"{text} It was").log_softmax(-1)[token]
+    nats[label] = (after_text - next_logits("It was").log_softmax(-1)[token]).item()
+print(text)
+print(f"true label: {test[0].label}; by hand:", {k: round(value, 3) for k, value in nats.items()})
+prompting = Prompting("{text} It was {word}", words)
+by_gpt, _ = score_labels(model, tokenizer, prompting, [text], machine)
 assert torch.allclose(by_gpt[0], torch.tensor(list(nats.values())), atol=1e-3)
 
 
 def accuracy(words, shots=0, seed=0, template="{text} It was {word}."):
     """The share of test reviews that the label words get right after so many examples."""
     prompting = Prompting(template, words, choose_examples(train, list(words), shots, seed))
-    scores, _ = score_labels(model, tokenizer, prompting, [example.text for example in test], machine)
+    texts = [example.text for example in test]
+    scores, _ = score_labels(model, tokenizer, prompting, texts, machine)
     answers = [list(words)[i] for i in scores.argmax(1).tolist()]
     return statistics.mean(a == example.label for a, example in zip(answers, test, strict=True))
 
 
 # %%
-print("zero-shot, with several label words and templates:")
+print(f"zero-shot on {len(test)} reviews, with several label words and templates:")
 for good, bad, template in (
     ("good", "bad", "{text} It was {word}."),
     ("happy", "sad", "{text} I was {word}."),
@@ -403,41 +433,49 @@ for good, bad, template in (
     share = accuracy({"positive": good, "negative": bad}, template=template)
     print(f"   {share:.1%}  {template.replace('{word}', f'{good}/{bad}')}")
     assert 0.4 < share < 0.6
-tiny_curve = [statistics.mean(accuracy(words, shots, seed) for seed in range(2)) for shots in (0, 1, 2)]
-print("few-shot, good/bad:", {k: f"{share:.1%}" for k, share in zip((0, 1, 2), tiny_curve, strict=True)})
-print(f"always the same answer: {max(sum(e.label == label for e in test) for label in words) / len(test):.1%}")
+tiny_curve = [(accuracy(words, shots, 0) + accuracy(words, shots, 1)) / 2 for shots in (0, 1, 2)]
+print("few-shot, good/bad:", {shots: f"{share:.1%}" for shots, share in enumerate(tiny_curve)})
+most_frequent = statistics.multimode(example.label for example in test)[0]
+print(f"always {most_frequent}: {statistics.mean(e.label == most_frequent for e in test):.1%}")
+read = Counter(re.findall(r"\w+", " ".join(s.text for s in islice(stories(seed=1), 1000))))
+words_of_reviews = ("good", "bad", "happy", "sad", "wonderful", "dreadful")
+print("times in 1,000 stories:", {word: read[word] for word in words_of_reviews})
 assert all(0.4 < share < 0.6 for share in tiny_curve)
 # %% [markdown] lang="zh"
-# 结果与瞎猜没有区别，换标签词、加例子都没有用。这是诚实的结果，原因有两个：
+# 结果与瞎猜没有区别，换标签词、加例子都没有用。原因有两个：
 #
-# 1. 这个小模型只读过故事。评论里的 *wonderful*、*dreadful* 它从没见过，更没见过“评论后面跟着评价”的文字。
-# 2. 例子之所以有用，是因为模型会在前文里**找到**同样的情形，**照抄**其后的内容。做这件事的注意力头叫归纳头（induction head）；
-#    `out/tiny` 没有，因为故事里用不着。
+# 1. 这个小模型只读过故事。上面最后一行数过：评论里的 *wonderful*、*dreadful*，连标签词 *bad*，故事里都没有，
+#    更没有“评论后面跟着评价”的文字。
+# 2. 例子要有用，模型得会在前文里**找到**同样的情形，再**照抄**其后的内容。做这件事的注意力头叫**归纳头**（induction head）。
+#    检验的办法：让模型读一串随机词元，再读一遍，看哪个头在第二遍时盯着“上次这个词元的后一个”。`out/tiny` 最强的头也只有约 1% 的注意力放在那里。
 #
 # ## 少样本能力从哪里来
 #
-# 那就训练一个需要它的网络。每篇“文档”由四个名字和各自的值随机配对而成，配对每篇都重新抽。只看前文才知道答案，背不下来。
-# 两层网络和一层网络，用同样的数据各训练十来秒，数一数：一个名字在前文出现过 0、1、2、4 次之后，它的值猜对了多少。
+# 那就训练一个用得着归纳头的网络。每篇“文档”有四个名字，各配一个随机的值，共 16 行，每行是一个名字和它的值；下一篇重新配对。
+# 答案只能从前文找，背不下来。用同样的数据训练一个两层网络和一个一层网络，数一数：一个名字在前文出现过 0、1、2、4 次之后，它的值猜对了多少。
 # %% [markdown] lang="en"
-# The result is that of guessing, and neither other label words nor examples change it. That is an honest result, and it has
-# two reasons:
+# The result is that of guessing, and neither other label words nor examples change it. There are two reasons:
 #
-# 1. This small model has read nothing but stories. It never saw *wonderful* or *dreadful*, nor a text in which a verdict
-#    follows a review.
-# 2. Examples help a model that **finds** the same situation earlier in the text and **copies** what came next. The attention
-#    heads that do so are induction heads. `out/tiny` has none, because the stories do not need them.
+# 1. This small model has read nothing but stories. The last line above counts: *wonderful* and *dreadful*, and even the
+#    label word *bad*, do not occur in them, nor does any text in which a verdict follows a review.
+# 2. Examples help a model that can **find** the same situation earlier in the text and **copy** what came next. Attention
+#    heads that do this are called **induction heads**. A test: the model reads a row of random tokens twice. Does a head, in
+#    the second reading, look at the token after the previous occurrence? The best head of `out/tiny` puts about 1 % of its
+#    attention there.
 #
 # ## Where few-shot ability comes from
 #
-# So let us train a net that needs it. A "document" pairs four names with values at random, and every document anew. The answer
-# can only be known from the text before it, never by heart. A net of two layers and one of a single layer are trained on the
-# same data for some seconds each. Then we count how often a name's value is right after the name has come 0, 1, 2 or 4 times.
+# So let us train a net that needs induction heads. A "document" has four names, each with a random value, and 16 lines of a
+# name and its value; the next document has new pairs. The answer stands in the text before, and cannot be learned by heart.
+# A net of two layers and one of a single layer are trained on the same data. How often is a name's value right after the
+# name has come 0, 1, 2 or 4 times?
 # %%
 NAMES, VALUES, LINES = 16, 8, 16
 
 
 def documents(generator, count):
-    """(ids (count, 2 × LINES): name, value, name, value, …; which of its four names each line has (count, LINES))."""
+    """ids (count, 2 × LINES): name, value, name, value, …; and which of its names each line has,
+    (count, LINES)."""
     names = torch.rand(count, NAMES, generator=generator).argsort(1)[:, :4]
     values = torch.randint(NAMES, NAMES + VALUES, (count, 4), generator=generator)
     which = torch.randint(0, 4, (count, LINES), generator=generator)
@@ -446,8 +484,10 @@ def documents(generator, count):
 
 def train_on_documents(n_layer, steps=500):
     torch.manual_seed(0)
-    net = GPT(GPTConfig(NAMES + VALUES + 1, 2 * LINES, n_layer, n_head=4, n_embd=64, position="rotary"))
-    optimizers = build_optimizers(net, "muon", 3e-3, 0.03, 0.1, speed_up(net, machine.device, machine.dtype))
+    V, T = NAMES + VALUES + 1, 2 * LINES
+    net = GPT(GPTConfig(V, T, n_layer, n_head=4, n_embd=64, position="rotary"))
+    twins = speed_up(net, machine.device, machine.dtype)
+    optimizers = build_optimizers(net, "muon", 3e-3, 0.03, 0.1, twins)
     generator, scaler = torch.Generator().manual_seed(0), torch.amp.GradScaler("cpu", enabled=False)
     for step in range(steps):
         set_learning_rate(optimizers, learning_rate_scale(step, steps, 20))
@@ -457,17 +497,38 @@ def train_on_documents(n_layer, steps=500):
     return net.eval()
 
 
+def look_at_answer(net):
+    """(L, nh): how much of a head's attention goes from a name, where it comes for the second time,
+    to the value behind its first mention."""
+    shares = []
+    for text, names in zip(ids[:50].tolist(), which[:50].tolist(), strict=True):
+        _, weights = trace(net, text)  # (L, nh, T, T)
+        for i in range(LINES):
+            if names[:i].count(names[i]) == 1:
+                shares.append(weights[:, :, 2 * i, 2 * names.index(names[i]) + 1])
+    return torch.stack(shares).mean(0)
+
+
 ids, which = documents(torch.Generator().manual_seed(1), 500)
-earlier = torch.stack([(which[:, :i] == which[:, i : i + 1]).sum(1) for i in range(LINES)], 1)  # examples before a line
+lines = [f"{chr(65 + name)}={value - NAMES}" for name, value in ids[0].view(-1, 2).tolist()]
+print("a document:", " ".join(lines))
+earlier = torch.stack([(which[:, :i] == which[:, i : i + 1]).sum(1) for i in range(LINES)], 1)
+values = ids[:, 1::2]  # (documents, LINES)
 counts, curves = (0, 1, 2, 4), {}
 for n_layer in (2, 1):
     net = train_on_documents(n_layer)
     with torch.no_grad():
-        right = net(ids).argmax(-1)[:, 0::2] == ids[:, 1::2]  # (documents, LINES): after each name, is its value next?
+        answers = net(ids).argmax(-1)[:, 0::2]  # (documents, LINES): after each name
+    right = answers == values
     curves[n_layer] = [right[earlier == k].float().mean().item() for k in counts]
-    print(f"layers: {n_layer};", {k: f"{share:.1%}" for k, share in zip(counts, curves[n_layer], strict=True)},
-          f"largest induction score {induction_score(net).max():.2f}")  # fmt: skip
-print(f"chance 1/{VALUES} = {1 / VALUES:.1%}; out/tiny's largest induction score {induction_score(model).max():.2f}")
+    stands = torch.stack([(values[:, :i] == answers[:, i : i + 1]).any(1) for i in range(LINES)], 1)
+    print(f"layers: {n_layer}; right after {', '.join(map(str, counts))} mentions:",
+          ", ".join(f"{share:.1%}" for share in curves[n_layer]))  # fmt: skip
+    came_before, best_head = stands[earlier == 1].float().mean(), look_at_answer(net).max()
+    print(f"    after 1 mention, {came_before:.0%} of the answers are values that came before;")
+    print(f"    the best head puts {best_head:.0%} of its attention on the right one")
+print(f"chance 1/{VALUES} = {1 / VALUES:.1%}; random tokens read twice by out/tiny: "
+      f"{induction_score(model).max():.1%} of the best head's attention")  # fmt: skip
 assert curves[2][0] < 0.2 and curves[2][1] > 0.9 and curves[1][1] < 0.75
 # %%
 figure, panel = plt.subplots(figsize=(6, 2.8))
@@ -479,13 +540,15 @@ panel.plot((0, 1, 2), tiny_curve, "^-", color=start.COLOURS[2])
 panel.text(1, tiny_curve[1] + 0.06, "out/tiny on reviews (chance: 50 %)", color=start.COLOURS[2])
 panel.axhline(1 / VALUES, color="0.6", linestyle=":")
 panel.text(4, 1 / VALUES + 0.02, "chance for pairs", color="0.4", ha="right")
-panel.set(xlabel="examples before it", ylabel="right", ylim=(0, 1.05), xticks=counts)
+panel.set(xlabel="examples before it", xticks=counts)
+panel.set(ylabel="share of right answers", ylim=(0, 1.05))
 plt.show()
 
 
 # %% [markdown] lang="zh"
-# 没有例子时只能猜；**一个例子**之后，两层网络几乎全对，而权重一个也没有变。一层网络做不到，它只学会在前文出现过的几个值里挑一个：归纳需要两步，先有一个头把“前一个词元是谁”
-# 写进每个位置，再由上一层的头按这个线索去找。所以，少样本能力不是“规模”凭空带来的魔法，而是训练数据需要、网络放得下的一种具体机制。
+# 没有例子时只能猜；**一个例子**之后，两层网络几乎全对，而权重一个也没有变。一层网络做不到，它只学会在前文出现过的几个值里挑一个。
+# 归纳需要两步：先由第一层的一个头把“前一个词元是谁”写进每个位置，再由第二层的头按这个线索去找。所以，少样本能力不是“规模”凭空带来的魔法，
+# 而是一种具体的机制：训练数据用得着它，网络也放得下它。
 #
 # ## 练习
 #
@@ -494,9 +557,10 @@ plt.show()
 # 写 `my_temperature(logits, temperature)`：logits 的形状是 (B, V)，返回每一行的概率 (B, V)。
 # %% [markdown] lang="en"
 # Without examples the net can only guess. After **one** example the net of two layers is nearly always right, though no
-# weight has changed. A single layer cannot do it and only learns to pick among the values that have come: induction takes two steps. One head writes into each place which token came
-# before it, and a head of the layer above searches by that. So few-shot ability is no magic of scale: it is a mechanism that
-# the training data must need and that the net must have room for.
+# weight has changed. A single layer cannot do this; it only learns to pick one of the values that have come. Induction takes
+# two steps: a head of the first layer writes into each place which token came before it, and a head of the second layer
+# searches by that. So few-shot ability is not magic that comes with scale. It is a mechanism: the training data must call
+# for it, and the net must have room for it.
 #
 # ## Exercises
 #
@@ -521,13 +585,14 @@ check.temperature(my_temperature)
 # %% [markdown] lang="zh"
 # ### 练习 2：top-p
 #
-# 写 `my_top_p(p, limit)`：p 的形状是 (V,)，返回剪过尾巴、重新归一化的概率。要留下**最少**的、加起来**达到** limit 的词元，
-# 而且每个词元仍在原来的位置上。先别看上面的写法。
+# 实际抽样时，一批文本一起算。写 `my_top_p(p, limit)`：p 的形状是 (B, V)，返回每一行剪过尾巴、重新归一化的概率 (B, V)。
+# 每一行要留下**最少**的、加起来**达到** limit 的词元，而且每个词元仍在原来的位置上。上面的写法只管一行，照抄是不行的。
 # %% [markdown] lang="en"
 # ### Exercise 2: top-p
 #
-# Write `my_top_p(p, limit)`: p has the shape (V,); return the probabilities without the tail, scaled to add up to 1. Keep the
-# **fewest** tokens that together **reach** the limit, each at its own place. Try it without looking above.
+# In practice a batch of texts is sampled together. Write `my_top_p(p, limit)`: p has the shape (B, V); return each row's
+# probabilities without the tail, scaled to add up to 1, (B, V). In each row keep the **fewest** tokens that together
+# **reach** the limit, each at its own place. The function above handles a single row, so a copy of it will not do.
 # %% tags=["exercise"]
 def my_top_p(p, limit): ...
 
@@ -538,10 +603,9 @@ check.top_p(my_top_p)
 # %% tags=["solution"]
 def my_top_p(p, limit):
     likeliest_first, order = p.sort(descending=True)
-    before = likeliest_first.cumsum(0) - likeliest_first
-    kept = torch.zeros_like(p)
-    kept[order[before < limit]] = likeliest_first[before < limit]
-    return kept / kept.sum()
+    before = likeliest_first.cumsum(-1) - likeliest_first
+    kept = torch.zeros_like(p).scatter(-1, order, likeliest_first * (before < limit))
+    return kept / kept.sum(-1, keepdim=True)
 
 
 check.top_p(my_top_p)
@@ -578,7 +642,7 @@ check.tries(my_tries)
 # ### 练习 4：给标签词打分
 #
 # 写 `my_logprob(model, ids, start)`：在已知 `ids[:start]` 时，`ids[start:]` 的对数概率之和（nat，浮点数）。`ids` 是词元编号的列表，
-# `model(ids)` 吃 (1, T) 的张量，给出 (1, T, V) 的 logit。一个标签词可能由几个词元组成，所以要求和。
+# `model` 接收 (1, T) 的张量，给出 (1, T, V) 的 logit。一个标签词可能由几个词元组成，所以要求和。
 # %% [markdown] lang="en"
 # ### Exercise 4: score a label word
 #
@@ -595,7 +659,7 @@ check.logprob(my_logprob)
 # %% tags=["solution"]
 def my_logprob(model, ids, start):
     with torch.no_grad():
-        logprobs = model(torch.tensor([ids]))[0].log_softmax(-1)  # (T, V): row t is about token t + 1
+        logprobs = model(torch.tensor([ids]))[0].log_softmax(-1)  # (T, V); row t: of token t + 1
     return sum(logprobs[t - 1, ids[t]].item() for t in range(start, len(ids)))
 
 
@@ -607,10 +671,10 @@ check.logprob(my_logprob)
 # |---|---|---|
 # | 000 §3.3、§8.3：因为模型复杂，输出有随机性 | 网络是函数；随机只来自抽样，由种子决定；温度 0 没有随机 | 随机从哪里来 |
 # | 000 §1.2：自回归架构能够保持前后文的一致性 | 从左到右抽样不保证什么；一致与否要靠裁判去数，温度越高越差 | 温度越高，故事越乱 |
-# | 002 §2.1：自回归模型具有“回溯”的特点 | 抽出的词元不能收回；只有模型之外的挑选能丢掉坏文本 | 说出去的词收不回来；抽 n 次 |
+# | 002 §2.1：自回归模型具有“回溯”的特点 | 它利用已写出的部分，却不能回溯：抽出的词元收不回来，只有模型之外的挑选能丢掉坏文本 | 说出去的词收不回来；抽 n 次 |
 # | 004 §1.2：零样本是根据少量示例生成 | 有例子是少样本，零样本没有例子 | 零样本与少样本分类 |
 # | 000 §7.3：GPT-2 展示了少样本学习 | GPT-2 的论文讲零样本；少样本是 GPT-3 的论文 | 零样本与少样本分类 |
-# | （常见的期待）例子总有帮助 | 没有归纳头的小模型毫无起色；为此训练的两层网络一个例子就够 | 少样本能力从哪里来 |
+# | （常见的想法）例子总有帮助 | 没有归纳头的小模型毫无起色；为此训练的两层网络一个例子就够 | 少样本能力从哪里来 |
 # %% [markdown] lang="en"
 # ## Summary
 #
@@ -618,7 +682,7 @@ check.logprob(my_logprob)
 # |---|---|---|
 # | 000 §3.3, §8.3: outputs are random because the model is complex | the network is a function; chance is in the draw alone, and the seed decides it; temperature 0 has none | Where chance comes from |
 # | 000 §1.2: autoregression keeps the context consistent | drawing from left to right guarantees nothing; a judge must count, and higher temperatures are worse | The higher the temperature |
-# | 002 §2.1: autoregressive models retrace | a token once drawn stays; only a choice outside the model can drop a bad text | A token once drawn stays; Draw n |
+# | 002 §2.1: autoregressive models backtrack | they use what is written, but a token once drawn stays; only a choice outside the model can drop a bad text | A token once drawn stays; Draw n |
 # | 004 §1.2: zero-shot is generating from a few examples | with examples it is few-shot; zero-shot has none | Zero-shot and few-shot labelling |
 # | 000 §7.3: GPT-2 showed few-shot learning | GPT-2's paper is about zero-shot; few-shot is GPT-3's | Zero-shot and few-shot labelling |
 # | (often expected) examples always help | a small model without induction heads gains nothing; a net of two layers trained for it needs one example | Where few-shot ability comes from |

@@ -47,7 +47,7 @@ WRONG = [
 
 @pytest.mark.parametrize("one, answer, hint", WRONG)
 def test_a_typical_mistake_gets_its_hint(one, answer, hint, capsys):
-    assert one(answer) is False
+    assert not one(answer)
     assert hint in capsys.readouterr().out
 
 
@@ -58,5 +58,5 @@ def test_a_blank_a_list_and_an_exception_are_told(one, capsys):
         (lambda *_: [1], "return a tensor"),
         (lambda: 1, "TypeError"),
     ):
-        assert one(answer) is False
+        assert not one(answer)
         assert hint in capsys.readouterr().out

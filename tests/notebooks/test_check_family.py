@@ -108,3 +108,51 @@ def test_a_wrong_size_of_bert_is_told_what_is_missing(wrong, hint, capsys):
     assert check.bert_size(bert)
     assert not check.bert_size(wrong)
     assert hint in capsys.readouterr().out.splitlines()[-1]
+
+
+def draw_twice(tokens, end, mask):
+    chosen = (torch.rand(tokens.shape) < 0.15) & (tokens != end)
+    inputs = tokens.masked_fill(chosen & (torch.rand(tokens.shape) < 0.8), mask)
+    inputs = torch.where(chosen & (torch.rand(tokens.shape) < 0.1), torch.randint(0, end, tokens.shape), inputs)
+    return inputs, tokens.masked_fill(~chosen, IGNORED)
+
+
+def one_for_all(tokens, end, mask):
+    chosen = (torch.rand(tokens.shape) < 0.15) & (tokens != end)
+    kind = torch.rand(tokens.shape)
+    inputs = torch.where(chosen & (kind < 0.8), mask, tokens)
+    inputs[chosen & (kind >= 0.9)] = torch.randint(0, end, ())
+    return inputs, tokens.masked_fill(~chosen, IGNORED)
+
+
+def rows_of_prefix(T, kind, prefix):
+    visible = see(T, kind, 0)
+    visible[: prefix * (kind == "prefix")] = True
+    return visible
+
+
+def in_place(words, spans):
+    targets = []
+    for number, (begin, stop) in enumerate(spans):
+        targets += [f"<{number}>", *words[begin:stop]]
+        words[begin:stop] = [f"<{number}>"]
+    return words, [*targets, f"<{len(spans)}>"]
+
+
+@pytest.mark.parametrize(
+    ("exercise", "wrong", "hint"),
+    [
+        (check.gaps, draw_twice, "one draw for each place"),
+        (check.gaps, one_for_all, "for each place, not one for all"),
+        (check.visible, rows_of_prefix, "does not see what stands behind"),
+        (check.visible, lambda T, kind, prefix: see(T, "prefix", prefix), "only where the kind is prefix"),
+        (check.spans, in_place, "moves the places"),
+        (check.spans, lambda words, spans: (cut(words, spans)[0][:-1], cut(words, spans)[1]), "lack the words"),
+        (check.bert_size, lambda V, T, L, C: bert(V, T, L, C) - 2 * L * C - C, "a gain and a shift"),
+        (check.bert_size, lambda V, T, L, C: bert(V, T, L, C) - 4 * L * C * C, "two matrices"),
+        (check.bert_size, lambda V, T, L, C: bert(V, T, L, C) - T * C, "vectors for places"),
+    ],
+)
+def test_further_wrong_answers_get_their_hint(exercise, wrong, hint, capsys):
+    assert not exercise(wrong)
+    assert hint in capsys.readouterr().out.splitlines()[-1]

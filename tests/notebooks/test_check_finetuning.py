@@ -41,6 +41,7 @@ def stop_at(losses, patience):
         (check.lora, lambda x, W, A, B, alpha: x @ W.T + alpha * x @ A.T @ B.T, "divide by the rank"),
         (check.lora, lambda x, W, A, B, alpha: alpha / 2 * x @ A.T @ B.T, "W x belongs"),
         (check.lora, lambda x, W, A, B, alpha: x @ W.T, "was not added"),
+        (check.lora, lambda x, W, A, B, alpha: x @ (W + alpha / A.size(1) * B @ A).T, "number of rows of A"),
         (check.lora, lambda x, W, A, B, alpha: x @ W + x, "RuntimeError"),
         (check.accuracy, lambda logits, labels: None, "not written yet"),
         (
@@ -64,6 +65,7 @@ def stop_at(losses, patience):
         ),
         (check.early_stop, lambda losses, patience: losses[stop_at(losses, patience)[0]], "not its loss"),
         (check.early_stop, lambda losses, patience: stop_at(losses, 1)[0], "no reason to stop"),
+        (check.early_stop, check.never_reset, "count anew"),
     ],
 )
 def test_a_typical_mistake_gets_its_hint(capsys, exercise, answer, hint):

@@ -13,22 +13,22 @@ def scores(model, ids):
         return model(torch.tensor([ids]))[0].log_softmax(-1)
 
 
-def sorted_only(p, limit):
-    p = p.sort(descending=True).values
-    kept = p * (p.cumsum(0) - p < limit)
-    return kept / kept.sum()
+def total(of_places, ids, start):
+    return sum(of_places[t - 1, ids[t]] for t in range(start, len(ids)))
 
 
-def stops_too_early(p, limit):
+def cut_tail(p, limit, *, dim=-1, early=False, own_place=True, scale=True):
+    """top-p with the mistake that is asked for."""
     likeliest_first, order = p.sort(descending=True)
-    kept = torch.zeros_like(p).scatter(0, order, likeliest_first * (likeliest_first.cumsum(0) <= limit))
-    return kept / kept.sum()
+    reached = likeliest_first.cumsum(dim)
+    kept = likeliest_first * (reached <= limit if early else reached - likeliest_first < limit)
+    if own_place:
+        kept = torch.zeros_like(p).scatter(-1, order, kept)
+    return kept / kept.sum(-1, keepdim=True) if scale else kept
 
 
-def not_scaled(p, limit):
-    likeliest_first, order = p.sort(descending=True)
-    before = likeliest_first.cumsum(0) - likeliest_first
-    return torch.zeros_like(p).scatter(0, order, likeliest_first * (before < limit))
+def scaled_together(p):
+    return p / p.sum()
 
 
 @pytest.mark.parametrize(
@@ -42,10 +42,15 @@ def not_scaled(p, limit):
         (check.temperature, lambda logits, t: logits / t, "softmax is missing"),
         (check.temperature, lambda logits, t: logits.nowhere, "AttributeError"),
         (check.top_p, lambda p, limit: None, "not written yet"),
-        (check.top_p, stops_too_early, "reaches the limit"),
-        (check.top_p, sorted_only, "its own place"),
-        (check.top_p, not_scaled, "add up to 1"),
+        (check.top_p, lambda p, limit: p[0], "return a tensor (B, V)"),
+        (check.top_p, lambda p, limit: cut_tail(p, limit, early=True), "reaches the limit"),
+        (check.top_p, lambda p, limit: cut_tail(p, limit, own_place=False), "its own place"),
+        (check.top_p, lambda p, limit: cut_tail(p, limit, scale=False), "add up to 1"),
+        (check.top_p, lambda p, limit: cut_tail(p, limit, dim=0), "the last dimension"),
+        (check.top_p, lambda p, limit: scaled_together(cut_tail(p, limit, scale=False)), "by its own sum"),
         (check.top_p, lambda p, limit: p, "must be left"),
+        (check.top_p, lambda p, limit: p * (p >= limit) / (p * (p >= limit)).sum(), "the running sum"),
+        (check.top_p, lambda p, limit: p * (p >= limit), "the running sum"),
         (check.tries, lambda p, wanted: None, "not written yet"),
         (check.tries, lambda p, wanted: math.ceil(wanted / p), "no probability"),
         (check.tries, lambda p, wanted: math.floor(math.log(1 - wanted) / math.log(1 - p)), "one too few"),
@@ -60,6 +65,18 @@ def not_scaled(p, limit):
         (check.logprob, lambda model, ids, start: scores(model, ids)[start - 1, ids[start]], "add them all"),
         (
             check.logprob,
+            lambda model, ids, start: total(model(torch.tensor([ids]))[0].log_softmax(0), ids, start),
+            "the last dimension",
+        ),
+        (check.logprob, lambda model, ids, start: -total(scores(model, ids), ids, start), "the sign"),
+        (check.logprob, lambda model, ids, start: total(scores(model, ids).exp(), ids, start), "not probabilities"),
+        (
+            check.logprob,
+            lambda model, ids, start: total(model(torch.tensor([ids]))[0], ids, start),
+            "log_softmax first",
+        ),
+        (
+            check.logprob,
             lambda model, ids, start: sum(scores(model, ids)[t, ids[t]] for t in range(start, len(ids))),
             "off by one",
         ),
@@ -72,8 +89,9 @@ def test_a_typical_mistake_gets_its_hint(capsys, exercise, answer, hint):
 
 
 def test_other_ways_to_write_a_right_answer_are_accepted(capsys):
+    assert check.top_p(cut_tail)
     assert check.tries(lambda p, wanted: math.ceil(math.log(1 - wanted) / math.log(1 - p) - 1e-12))
     assert check.logprob(
         lambda model, ids, start: scores(model, ids)[start - 1 : -1].gather(1, torch.tensor(ids[start:])[:, None]).sum()
     )
-    assert capsys.readouterr().out.count("✓") == 2
+    assert capsys.readouterr().out.count("✓") == 3

@@ -66,13 +66,13 @@ WRONG = [
 
 @pytest.mark.parametrize("one, answer, hint", WRONG)
 def test_a_typical_mistake_gets_its_hint(one, answer, hint, capsys):
-    assert one(answer) is False
+    assert not one(answer)
     assert hint in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("one", [check.merge, check.encode, check.bigram, check.windows])
 def test_a_blank_is_not_written_and_an_exception_is_told(one, capsys):
-    assert one(lambda *arguments: None) is False
+    assert not one(lambda *arguments: None)
     assert "not written yet" in capsys.readouterr().out
-    assert one(lambda: 1) is False
+    assert not one(lambda: 1)
     assert "TypeError" in capsys.readouterr().out
