@@ -254,8 +254,9 @@ for kind in folders:
             said = (read_english(text) or (None, {}))[1]
             right += [said.get(slot) == word for slot, word in facts.items()]
         print(f"    {np.mean(right):.0%} of {len(right)} facts right")
-print(f"the answer of the most similar training prompt: {report['baselines']['nearest']['exact']:.0%}")
-assert talked["qa"] > 0.5 and talked["dialogue"] > report["baselines"]["nearest"]["exact"]
+baseline = report["baselines"]["nearest"]["exact"]
+print(f"all three, with the answer of the most similar training prompt: {baseline:.0%}")
+assert talked["qa"] > 0.5 and talked["dialogue"] > baseline
 # %% [markdown] lang="zh"
 # @@MIXED_ZH
 #
@@ -548,8 +549,8 @@ assert verdicts["one name wrong"][1] > verdicts["in other words"][1] + 20
 # The wrong one overlaps more, the right one less: overlap is not correctness. By the judge, the project's model
 # (bilingual pretraining, then 3,000 updates) tells exactly the true events in 96.1 % of the stories
 # (`benchmarks/README.md`, Tasks); after 900 updates it was 22.2 % (`benchmarks/TRIED.md`; one run each). Tutorial 002
-# §3.4 says that much text alone makes a GPT good at converting languages. This one had read every story of its
-# pretraining in both languages, and still needed thousands of updates.
+# §3.4 says that much text alone makes a GPT good at translating. This one had read every story of its pretraining in
+# both languages, and still needed thousands of updates.
 #
 # ## 6. "Excellent at natural-language inference"?
 #
@@ -578,7 +579,7 @@ assert inferred["the GPT"] < 0.45
 # and 90.8 % after 3,500 (`benchmarks/README.md`, Tasks; guessing is 33.3 %). It is among the hardest tasks here. The
 # paper on GPT-3, too, names inference as a weakness (Brown et al. 2020, §3.8).
 #
-# At last four tasks in one picture: the blue dot is the fine-tuned GPT, the orange square the best baseline.
+# Last, four tasks in one picture: the blue dot is the fine-tuned GPT, the orange square the best baseline.
 # %%
 shown = {
     "relations (exact)": related,

@@ -3,7 +3,7 @@
 #
 # 学完这一课，你能够：
 #
-# - 用对数几率透镜（logit lens）、注意力图和激活修补（activation patching）找出“这个词是从哪里来的”，并用干预来验证；
+# - 用 logit 透镜（logit lens：每一层之后都提前读出答案）、注意力图和激活修补（activation patching）找出“这个词是从哪里来的”，并用干预来验证；
 # - 量出每一层、每一个头、每一位精度值多少损失：提前离开、剪掉一个头、int8 权重；
 # - 用普通的 HTTP 请求向一个服务提问：流式输出、密钥、监控指标。
 #
@@ -200,7 +200,7 @@ print(f"\nhead {layers}.{namer + 1} looks at place {question_mark}; the names st
 #
 # ### 看第一个词元的头
 #
-# 一个头的注意力加起来总是 1；没有可看的东西时，往哪里放？下面统计同一个头站在不同的词上时，有多少注意力给了最开头的 `<|endoftext|>`。
+# 一个头的注意力加起来总是 1；没有要找的东西时，注意力放到哪里？下面统计同一个头站在不同的词上时，有多少注意力给了最开头的 `<|endoftext|>`。
 # %% [markdown] lang="en"
 # How odd: to say ` Tom`, the head looks at none of the ` Tom`s, but at the question mark that ends the first sentence.
 # A picture of attention says **where** a head looks, not **what is there**. Section 3 finds out by intervening.
@@ -265,18 +265,18 @@ for name, (idle, busy) in rises.items():
 (idle_0, busy_0), (idle_rest, busy_rest) = rises.values()
 assert abs(idle_rest) < 0.05 and busy_rest > idle_rest + 0.02
 # %% [markdown] lang="zh"
-# 站在 ` met`、` had` 这样的词上，下一个词与名字无关，这个头就去看第一个词元。它在“休息”吗？预期是：在这些位置关掉它不花代价。印出这一页的模型里，**预期没有出现**：设成 0，两种位置的损失都增加，而且差不多；换成“只看第一个词元时给出的那个向量”，休息的位置才没有代价，忙的位置代价更大。所以在这里，休息不等于什么都不做：它加上一个**固定的向量**，后面的计算已经习惯了它。同样的网络用另外三个种子训练，设成 0 在休息的位置就不花代价（−0.04、0.00、−0.01）。哪一种，只有干预才知道。
+# 站在 ` met`、` had` 这样的词上，下一个词与名字无关，这个头就去看第一个词元。它在“休息”吗？如果是，在这些位置关掉它就不花代价。在生成本页的那个模型里，**并非如此**：设成 0，两种位置的损失都增加，而且差不多；换成“只看第一个词元时给出的那个向量”，休息的位置才没有代价，忙的位置代价更大。所以在这里，休息不等于什么都不做：它加上一个**固定的向量**，后面的计算已经习惯了它。同样的网络用另外三个种子训练，设成 0 在休息的位置就不花代价（−0.04、0.00、−0.01）。哪一种，只有干预才知道。
 #
 # ## 3　激活修补：干预才算证据
 #
 # 教程 000、001、002、004 §8.4 都建议“结合因果分析……识别出模型决策的关键特征”，没有一行代码。最小的因果分析：跑两个只差一个名字的故事，在 Tom 的故事里，把**一个位置、一层**的状态换成 Sam 的故事里的状态，看下一个词会不会变。一个前向钩子（forward hook）就够了。衡量的是 logit(` Sam`) − logit(` Tom`)：负的说 Tom，正的说 Sam。
 # %% [markdown] lang="en"
 # On words such as ` met` and ` had`, after which no hero's name is wanted, the head looks at the first token. Is it
-# resting? One expects that switching it off costs nothing there. In the model that made this page, **that does not
-# appear**: with 0 in its place, both kinds of places lose, and about as much; with the vector that it gives when it
-# looks at the first token only, the resting places lose nothing, and the busy ones more. So here resting is not doing
-# nothing: it adds one **constant vector**, and what follows counts on it. In the same net trained from three other
-# seeds, 0 costs nothing at the resting places (−0.04, 0.00, −0.01). Which it is, only the intervention tells.
+# resting? If so, switching it off should cost nothing there. In the model that made this page **it does cost**: with 0
+# in its place, the loss rises at both kinds of places, and about as much. With the vector that it gives when it looks at
+# the first token only, the resting places lose nothing, and the busy ones lose more. So resting is not the same as doing
+# nothing here: the head adds one **constant vector**, and what follows counts on it. In the same net trained from three
+# other seeds, 0 costs nothing at the resting places (−0.04, 0.00, −0.01). Only the intervention tells which it is.
 #
 # ## 3. Activation patching: intervening is evidence
 #
@@ -329,14 +329,14 @@ plt.show()
 flipping = [np.flatnonzero(places > 0).tolist() for places in leads]
 assert flipping == [[4], [question_mark], [question_mark], [len(tom) - 1]]
 # %% [markdown] lang="zh"
-# 一条完整的路线：名字从第 4 个位置（第一个 ` Tom`）出发；第一层之后它已经被**搬到问号上**，此后名字自己的位置换成什么都没有关系；最后一层的一个头从最后的位置去问号那里取来。后面三个 ` Tom` 从头到尾都不起作用。谁只看注意力图，就会以为模型在看一个标点。
+# 一条完整的路线：名字从第 4 个位置（第一个 ` Tom`）出发；第一层之后它已经被**搬到问号上**，此后名字自己的位置换成什么都没有关系；最后一层的一个头从最后的位置去问号那里取来。换掉后面三个 ` Tom` 中的任何一个，都翻转不了答案。只看注意力图的人会以为模型在看一个标点。
 #
 # 现在只换**一个头**在最后位置的输出，看是不是它。
 # %% [markdown] lang="en"
 # A whole route: the name starts at place 4 (the first ` Tom`); after the first layer it has been **moved onto the
 # question mark**, and from then on it does not matter what stands at the names; a head of the last layer fetches it
-# from there to the last place. The three later ` Tom`s play no part. Who only looks at attention would think that the
-# model reads a punctuation mark.
+# from there to the last place. Patching one of the three later ` Tom`s never flips the word. Someone who only looks at
+# attention would think that the model reads a punctuation mark.
 #
 # Now patch the output of **one head** at the last place: is it the one?
 # %%
@@ -367,8 +367,8 @@ for layer in range(layers):
 # %% [markdown] lang="en"
 # One head of twelve turns the next word into ` Sam`, and it is the one of section 2 that looks at the question mark. In
 # the same net trained from three other seeds the route is the same: the first name, the question mark, one head of the
-# last layer (of another number). Yet that is evidence about **this beginning** only; where is the name put where no
-# question mark stands? Try it.
+# last layer (of another number). Yet that is evidence about **this beginning** only: where does the name go
+# when there is no question mark? Try it.
 #
 # ## 4. What each head is worth
 #
@@ -403,15 +403,15 @@ assert cost[0].mean() > 3 * cost[1:].mean() and parts["mlp 1"] > 10 * parts["mlp
 
 
 # %% [markdown] lang="zh"
-# 第一层的头平均比后两层的要紧得多：后面的层都建在它们上面。后两层有几个头几乎不花代价——那是剪枝的候选。注意：这是**不重新训练**时的代价，而且一次只关一个；两个头各自可以不要，不等于两个都可以不要。
+# 第一层的头平均比后两层的要紧得多：后面的层都建在它们上面。后两层有几个头几乎不花代价：它们是剪枝的候选。整个部件里最贵的是第一层的 MLP，最便宜的是第三层的 MLP。注意：这是**不重新训练**时的代价，而且一次只关一个；两个头各自可以不要，不等于两个都可以不要。
 #
 # ## 5　勘误：int8 一定更快吗
 #
 # 教程 000 Q4：`量化加速：将浮点模型转为定点模型，压缩存储空间，提高计算效率`。前半句总是对的，后半句要看瓶颈在哪里。`gpt/fast/int8.py` 把每一行权重存成 −127 到 127 的整数和一个比例。
 # %% [markdown] lang="en"
 # On average the heads of the first layer matter far more than those of the other two, which build on them. Some heads
-# of the later layers cost next to nothing: candidates for pruning. Mind that this is the price **without training
-# again**, for one head at a time; two heads that can each be spared cannot always both be spared.
+# of the later layers cost next to nothing: candidates for pruning. Of the whole parts, the MLP of layer 1 costs most
+# and that of layer 3 least. Note that this is the price **without training again**, for one part at a time; two heads that can each be spared cannot always both be spared.
 #
 # ## 5. Erratum: is int8 always faster?
 #
@@ -512,9 +512,10 @@ print(f"{classifier.labels[best]} rather than {classifier.labels[second]}, becau
 for place in moved[1:].topk(5).indices.tolist():
     print(f"  {show(encode(text)[1 + place])!r:12} {moved[1 + place]:+.2f}")
 # %% [markdown] lang="zh"
-# 这张单子有没有道理？不要凭感觉判断（第 2 节的教训），再干预：从 150 条评论里各删掉贡献最大的 3 个词元，与删掉随机 3 个、贡献最小的 3 个比较，看领先的幅度怎样变。
+# 五个数都很小，排在最前面的是逗号。这张单子有没有道理？不要凭感觉判断（第 2 节的教训），再干预：从 150 条评论里各删掉贡献最大的 3 个词元，与删掉随机 3 个、贡献最小的 3 个比较，看领先的幅度怎样变。
 # %% [markdown] lang="en"
-# Is this list sensible? Do not go by taste (section 2), intervene again: from each of 150 reviews delete the 3 tokens
+# The five numbers are small, and commas come first. Is this list sensible? Do not go by taste (section 2), intervene
+# again: from each of 150 reviews delete the 3 tokens
 # that contribute most, or 3 at random, or the 3 that contribute least, and see what happens to the lead.
 # %%
 picked = np.random.default_rng(0)
@@ -704,9 +705,9 @@ with ask("/v1/classify", {"model": "sentiment", "input": [review]}) as response:
 # for each token the server sends a line `data: {…}` (server-sent events), and at last `data: [DONE]`. A request without
 # the key gets 401.
 #
-# At last, monitoring: `/metrics` tells in Prometheus' format the requests, how long they took, the tokens written, and
-# how much the prompts surprise the model. When that rises, other text comes in than was trained on: a number for the
-# tutorials' "alarms". In the log, addresses and numbers are masked.
+# Last, monitoring: `/metrics` reports, in Prometheus' format, the requests, how long they took, the tokens written, and
+# how much the prompts surprise the model. When that surprise rises, the prompts differ from what it was trained on: a
+# number for the tutorials' "alarms". In the log, addresses and numbers are masked.
 # %%
 pieces = []
 with ask("/v1/completions", body | {"stream": True}) as response:
@@ -807,11 +808,11 @@ check.quantise(my_quantise)
 # %% [markdown] lang="zh"
 # ### 练习 3　提前离开
 #
-# `logprobs` 是透镜的 (L+1, T, V)。对每个词元返回第一个最大概率超过 `p` 的层（1 到 L；第 0 项是嵌入，不算）；一层也没有，就是 L。
+# `logprobs` 是第 1 节的透镜给出的 (L+1, T, V)。对每个词元返回第一个最大概率超过 `p` 的层（1 到 L；第 0 项是嵌入，不算）；一层也没有，就是 L。
 # %% [markdown] lang="en"
 # ### Exercise 3. Leave early
 #
-# `logprobs` is the lens, (L+1, T, V). For each token return the first layer, 1 to L, whose largest
+# `logprobs` is what the lens of section 1 gives, (L+1, T, V). For each token return the first layer, 1 to L, whose largest
 # probability is above `p` (entry 0 is the embedding and does not count); L if there is none.
 # %% tags=["exercise"]
 def my_exits(logprobs, p): ...
