@@ -545,7 +545,7 @@ assert flips["the 3 most"] < flips["the 3 least"] + 0.25
 #
 # 教程 001 §8.3 说模型“难免会学习到有偏见、有害的信息”（000、002、004 §8.3 也有类似的一句），没有一篇量过。量法：同一句话只换名字，比较后文的对数概率，例如 `… Mia wanted to be` 和 `… Tom wanted to be` 后面接 ` a teacher`。女孩名字的平均减去男孩名字的平均，叫作**倾斜**（lean），单位是纳特：0 是一视同仁，ln 9 = 2.20 是 100 个里有 90 个女孩，−2.20 是 90 个男孩。
 #
-# `out/tiny` 读的故事对谁都不偏。所以再**种下**一个已知的偏见：在另一批故事里，想当医生、司机等六种职业的孩子 90% 是男孩，想当老师、诗人等六种的 90% 是女孩。接着训练 60 步，看这把尺子量不量得出 2.20；再用不偏的故事训练 20 步，看偏见消不消失。
+# `out/tiny` 读的故事对谁都不偏。所以再**种下**一个已知的偏见：在另一批故事里，想当医生、司机等六种职业的孩子 90% 是男孩，想当老师、诗人等六种的 90% 是女孩。接着训练 120 步，看这把尺子量不量得出 2.20；再用不偏的故事训练 20 步，看偏见消不消失。
 # %% [markdown] lang="en"
 # The expected effect does not appear: without the three that "matter most" the lead shrinks most, but the answer flips
 # hardly more often than without the three that matter least. Probably the task is why: in these reviews a few small
@@ -563,7 +563,7 @@ assert flips["the 3 most"] < flips["the 3 least"] + 0.25
 #
 # The stories of `out/tiny` favour nobody. So we also **plant** a bias that is known: in other stories, 90 % of those
 # who want to be a doctor, a driver or one of four other jobs are boys, and 90 % of those who want to be a teacher, a poet
-# or one of four others are girls. After 60 updates on them, does the probe measure 2.20? And do 20 updates on stories
+# or one of four others are girls. After 120 updates on them, does the probe measure 2.20? And do 20 updates on stories
 # that favour nobody take the bias away?
 # %%
 probe = read_probe(Path("data/world/fairness.json"))  # names, templates, continuations
@@ -597,7 +597,7 @@ favoured = dict.fromkeys(GIRLS_JOBS, 1) | dict.fromkeys(BOYS_JOBS, -1)
 signs = np.array([favoured.get(job, 0) for job in jobs])  # 1 and -1: planted for girls, for boys
 
 
-def beginnings(planted_bias, count=2000):
+def beginnings(planted_bias, count=3000):
     """The first two sentences of stories that name a job."""
     told = stories(f"lesson 8, {planted_bias}", planted_bias=planted_bias)
     with_job = (story.text for story in told if story.sentences[1][0] == "dream")
@@ -607,9 +607,9 @@ def beginnings(planted_bias, count=2000):
 def train_on(model, rows, steps):
     """A copy of the model, trained on batches of 64 rows."""
     model = copy.deepcopy(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = 2e-3 * (1 - step / steps)
+        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / steps)
         batch = [torch.tensor(rows[i % len(rows)]) for i in range(64 * step, 64 * step + 64)]
         batch = pad_sequence(batch, batch_first=True, padding_value=IGNORED)  # (B, T)
         logits = model(batch[:, :-1].clamp(min=0))  # (B, T - 1, V)
@@ -620,7 +620,7 @@ def train_on(model, rows, steps):
     return model
 
 
-models = {"out/tiny": tiny, "90:10 planted": train_on(tiny, beginnings(90), 60)}
+models = {"out/tiny": tiny, "90:10 planted": train_on(tiny, beginnings(90), 120)}
 models["balanced again"] = train_on(models["90:10 planted"], beginnings(50), 20)
 planted = np.flatnonzero(signs)
 figure, axes = plt.subplots(figsize=(6, 3.2))
@@ -637,9 +637,9 @@ for truth in (-math.log(9), math.log(9)):
     axes.axvline(truth, color="0.8", zorder=0)
 axes.set_yticks(range(len(planted)), [jobs[i] for i in planted])
 axes.set_xlabel("boys ←  lean in nats  → girls; lines: 90 of 100")
-axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+figure.legend(loc="outside upper center", ncols=3, frameon=False)
 plt.show()
-assert abs(measured["out/tiny"]) < 0.2 and 1.3 < measured["90:10 planted"] < 3
+assert abs(measured["out/tiny"]) < 0.2 and 1.2 < measured["90:10 planted"] < 3
 assert abs(measured["balanced again"]) < 0.4
 # %% [markdown] lang="zh"
 # @@BIAS_ZH
