@@ -1,50 +1,13 @@
-"""Checks of lesson 8: the logit lens, a head left out, weights of few bits, leaving early, a stream of events."""
+"""Checks of lesson 8: a head left out, weights of few bits, leaving early, a stream of events."""
 
 import json
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from notebooks.check import attempt, report
 from notebooks.check.tasks import never_raises
-
-
-class Small(nn.Module):
-    """The two parts of a model that the lens needs, under the names of gpt/model.py."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.transformer = nn.Module()
-        self.transformer.ln_f = nn.LayerNorm(8)
-        nn.init.normal_(self.transformer.ln_f.weight)
-        self.lm_head = nn.Linear(8, 5, bias=False)
-
-
-@never_raises
-@torch.no_grad()
-def lens(function: Callable[[nn.Module, Tensor], Tensor]) -> bool:
-    """Log-probabilities (L + 1, T, V) of the states (L + 1, T, C) of a model."""
-    model = Small()
-    states = 3 * torch.randn(3, 4, 8, generator=torch.Generator().manual_seed(1))
-    answer, problem = attempt(function, model, states.clone())
-    if problem:
-        return report(False, problem)
-    logits = model.lm_head(model.transformer.ln_f(states))
-    cases = {
-        "": logits.log_softmax(-1),
-        "少了最后的 LayerNorm：要先 ln_f 再 lm_head / the final norm is missing: ln_f, then lm_head": model.lm_head(
-            states
-        ).log_softmax(-1),
-        "softmax 要沿词表（最后一维） / softmax over the vocabulary, the last dimension": logits.log_softmax(-2),
-        "这是概率，要对数概率：log_softmax / these are probabilities: take log_softmax": logits.softmax(-1),
-        "这是未归一的分数，还要 log_softmax(-1) / these are logits: log_softmax(-1) is missing": logits,
-    }
-    hint = next(
-        (hint for hint, wanted in cases.items() if same(answer, wanted)), "结果不对 / the result is another one"
-    )
-    return report(not hint, hint or "透镜正确 / the lens is right")
 
 
 def same(answer: object, wanted: Tensor) -> bool:
@@ -98,6 +61,12 @@ def quantise(function: Callable[[Tensor, int], Tensor]) -> bool:
         "4 位有符号数是 −7 到 7：除以 2**(bits-1) - 1 / 4 signed bits are -7 to 7: divide by 2**(bits-1) - 1": rounded(
             largest / 15
         ),
+        "比例按行取：amax(1, keepdim=True)，不是按列 / a scale for each row, not for each column": rounded(
+            weight.abs().amax(0, keepdim=True) / 7
+        ),
+        "先取绝对值再取最大：最小的负数也要放得下 / take abs() first: the lowest number must fit, too": rounded(
+            weight.amax(1, keepdim=True) / 7
+        ),
         "除以 2**(bits-1) - 1 = 7，不是 8 / divide by 7, not by 8": rounded(largest / 8),
         "要四舍五入，不是截断 / round, do not cut off": rounded(largest / 7, torch.trunc),
         "忘了乘回比例 / multiply by the scale again": torch.round(weight / (largest / 7)),
@@ -121,10 +90,19 @@ def exits(function: Callable[[Tensor, float], Tensor]) -> bool:
     hints = {
         (2, 1, 3, 3): "",
         (0, 1, 3, 0): "第 0 项是嵌入，不算一层：从第 1 层找起 / entry 0 is the embedding: begin with layer 1",
+        (
+            0,
+            1,
+            0,
+            0,
+        ): "第 0 项是嵌入，不算一层；没有把握时用最后一层 / entry 0 is the embedding: begin with layer 1; where none "
+        "is sure, take the last",
         (1, 0, 2, 2): "编号差一：logprobs[1:] 的第 0 项是第 1 层 / off by one: item 0 of logprobs[1:] is layer 1",
         (2, 1, 1, 3): "没有一层有把握时，用最后一层 / where no layer is sure, take the last one",
         (2, 1, 0, 3): "没有一层有把握时，用最后一层 / where no layer is sure, take the last one",
-        (3, 3, 3, 3): "要第一个有把握的层，不是最后一个 / the first layer that is sure, not the last one",
+        (3, 3, 3, 3): "全是最后一层：要先 exp() 再与 p 比，并取第一个有把握的层 / all are the last: compare exp() "
+        "with p, and take the first layer that is sure",
+        (1, 1, 1, 1): "logprobs 是对数：要先 exp() 再与 p 比 / these are logarithms: exp() before comparing with p",
     }
     hint = hints.get(tuple(answer), f"应为 [2, 1, 3, 3]，得到 {answer} / this should be [2, 1, 3, 3]")
     return report(not hint, hint or "离开的层数正确 / the layers are right")
@@ -140,7 +118,10 @@ def stream(function: Callable[[list[str]], str]) -> bool:
     lines += ["data: " + json.dumps({"choices": [], "usage": {"total_tokens": 5}}), "", "data: [DONE]", ""]
     answer, problem = attempt(function, lines)
     if "JSONDecodeError" in problem:
-        problem = "空行要跳过，`data: [DONE]` 不是 JSON / skip empty lines; `data: [DONE]` is no JSON"
+        problem = (
+            "去掉开头的 `data: `，跳过空行；`data: [DONE]` 不是 JSON / take off `data: `, skip empty lines; "
+            "`data: [DONE]` is no JSON"
+        )
     elif "IndexError" in problem:
         problem = (
             "最后一块的 choices 可以是空的（只报用量） / choices may be empty: the last chunk tells the usage only"

@@ -10,7 +10,7 @@ from tests.notebooks.answers import says, solutions
 
 RIGHT = solutions("08", torch=torch, json=json)
 EXERCISES = {
-    check.lens: "my_lens", check.head: "my_head_off", check.quantise: "my_quantise", check.exits: "my_exits",
+    check.head: "my_head_off", check.quantise: "my_quantise", check.exits: "my_exits",
     check.stream: "my_stream",
 }  # fmt: skip
 
@@ -23,20 +23,6 @@ def test_the_lesson_s_solution_is_right_and_a_blank_is_not_written_yet(exercise,
     ok, line = says(capsys, exercise, lambda *_: 1 / 0)
     assert not ok and "ZeroDivisionError" in line
     assert not says(capsys, exercise, lambda *_: "nonsense")[0]
-
-
-@pytest.mark.parametrize(
-    "wrong, hint",
-    [
-        (lambda model, states: model.lm_head(states).log_softmax(-1), "norm is missing"),
-        (lambda model, states: model.lm_head(model.transformer.ln_f(states)).log_softmax(-2), "over the vocabulary"),
-        (lambda model, states: model.lm_head(model.transformer.ln_f(states)).softmax(-1), "take log_softmax"),
-        (lambda model, states: model.lm_head(model.transformer.ln_f(states)), "these are logits"),
-    ],
-)
-def test_a_wrong_lens_gets_its_hint(wrong, hint, capsys):
-    ok, line = says(capsys, check.lens, wrong)
-    assert not ok and hint in line
 
 
 def every_third(x, head, heads):
@@ -76,6 +62,8 @@ def test_a_wrong_head_gets_its_hint(wrong, hint, capsys):
             "cut off",
         ),
         (lambda w, bits: (w / w.abs().amax(1, keepdim=True) * 7).round(), "multiply by the scale"),
+        (lambda w, bits: (w / w.abs().amax(0) * 7).round() * w.abs().amax(0) / 7, "not for each column"),
+        (lambda w, bits: (w / w.amax(1, keepdim=True) * 7).round() * w.amax(1, keepdim=True) / 7, "abs() first"),
     ],
 )
 def test_a_wrong_rounding_gets_its_hint(wrong, hint, capsys):
@@ -83,8 +71,8 @@ def test_a_wrong_rounding_gets_its_hint(wrong, hint, capsys):
     assert not ok and hint in line
 
 
-def exits(logprobs, p, first=1, add=1, last=True, earliest=True):
-    sure = logprobs[first:].exp().amax(-1) > p
+def exits(logprobs, p, first=1, add=1, last=True, earliest=True, log=False):
+    sure = (logprobs[first:] if log else logprobs[first:].exp()).amax(-1) > p
     if last:
         sure[-1] = True
     return add + (sure.int().argmax(0) if earliest else len(sure) - 1 - sure.flip(0).int().argmax(0))
@@ -94,9 +82,12 @@ def exits(logprobs, p, first=1, add=1, last=True, earliest=True):
     "settings, hint",
     [
         ({"first": 0, "add": 0}, "begin with layer 1"),
+        ({"first": 0, "add": 0, "last": False}, "begin with layer 1"),
         ({"add": 0}, "off by one"),
         ({"last": False}, "take the last one"),
         ({"earliest": False}, "the first layer that is sure"),
+        ({"log": True}, "all are the last"),
+        ({"log": True, "last": False}, "exp() before comparing"),
     ],
 )
 def test_wrong_exits_get_their_hint(settings, hint, capsys):
@@ -119,6 +110,7 @@ def join(lines, strip=False, guard=True, skip=True):
     "wrong, hint",
     [
         (lambda lines: "".join(join(lines, skip=False)), "[DONE]"),
+        (lambda lines: "".join(json.loads(line)["choices"][0]["text"] for line in lines), "take off"),
         (lambda lines: "".join(join(lines, guard=False)), "choices may be empty"),
         (lambda lines: "".join(join(lines, strip=True)), "keep the spaces"),
         (lambda lines: join(lines)[-2], "join the chunks"),

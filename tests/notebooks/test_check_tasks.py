@@ -27,6 +27,7 @@ def test_the_lesson_s_solution_is_right_and_a_blank_is_not_written_yet(exercise,
         (lambda ids, mine: [*ids[1:], -100], "prompt's tokens are counted"),
         (lambda ids, mine: [i if m else -100 for i, m in zip(ids[1:], mine, strict=False)] + [-100], "is lost"),
         (lambda ids, mine: RIGHT["my_targets"](ids, mine)[:-1], "last item is missing"),
+        (lambda ids, mine: [i for i, m in zip(ids, mine, strict=True) if m], "as long as ids"),
     ],
 )
 def test_wrong_targets_get_their_hint(wrong, hint, capsys):
@@ -44,13 +45,20 @@ def tags(words, spans, first="B-", after="I-", more=0):
 
 @pytest.mark.parametrize(
     "settings, hint",
-    [({"after": "B-"}, "I-, not B-"), ({"first": "I-"}, "two neighbours"), ({"more": 1}, "end is not included")],
+    [
+        ({"after": "B-"}, "I-, not B-"),
+        ({"first": "I-"}, "two neighbours"),
+        ({"more": 1}, "end is not included"),
+        ({"more": -1}, "before its end"),
+    ],
 )
 def test_wrong_tags_get_their_hint(settings, hint, capsys):
     ok, line = says(capsys, check.tags, lambda words, spans: tags(words, spans, **settings))
     assert not ok and hint in line
     ok, line = says(capsys, check.tags, lambda words, spans: tags(words, spans)[1:])
     assert not ok and "6 tags" in line
+    ok, line = says(capsys, check.tags, lambda words, spans: tags(words, spans, "", ""))
+    assert not ok and "B- or I- with the label" in line
 
 
 def mean_f1(true, found):
@@ -74,6 +82,8 @@ def divides_by_nothing(true, found):
         (lambda true, found: precision(found, true), "the recall"),
         (lambda true, found: (precision(true, found) + precision(found, true)) / 2, "harmonic"),
         (divides_by_nothing, "return 0"),
+        (lambda true, found: RIGHT["my_f1"]([set.union(*true)], [set.union(*found)]), "text by text"),
+        (lambda true, found: 3 / 7, "over union"),
     ],
 )
 def test_a_wrong_f1_gets_its_hint(wrong, hint, capsys):
@@ -99,3 +109,17 @@ def search(question, texts, idf=True, lower=True, once=True):
 def test_a_wrong_search_gets_its_hint(settings, hint, capsys):
     ok, line = says(capsys, check.search, lambda question, texts: search(question, texts, **settings))
     assert not ok and hint in line
+
+
+def test_a_text_for_its_number_is_told(capsys):
+    ok, line = says(capsys, check.search, lambda question, texts: texts[0])
+    assert not ok and "not the text" in line
+
+
+def test_a_word_of_no_text_is_told(capsys):
+    def weigh_all(question, texts):
+        words = [text.lower().split() for text in texts]
+        sum(len(texts) / sum(word in of_text for of_text in words) for word in question.lower().split())
+
+    ok, line = says(capsys, check.search, weigh_all)
+    assert not ok and "shared words only" in line
