@@ -77,10 +77,10 @@ def test_generation_ends_at_the_stop_token_without_giving_it(go_on, model):
     ids=str,
 )
 def test_the_cache_gives_the_plain_text_token_for_token(model, settings):
-    """150 new tokens in a context of 32: the window slides eight times."""
-    for seed in range(3):
-        plain = list(generate(model, PROMPTS[3], 150, seed, **settings))
-        assert list(generate_with_cache(model, PROMPTS[3], 150, seed, **settings)) == plain
+    """100 new tokens in a context of 32: the window slides five times."""
+    for seed in range(1 if settings.get("temperature") == 0 else 2):
+        plain = list(generate(model, PROMPTS[3], 100, seed, **settings))
+        assert list(generate_with_cache(model, PROMPTS[3], 100, seed, **settings)) == plain
 
 
 def test_scoring_gives_every_token_its_log_probability(model):

@@ -17,7 +17,6 @@ from gpt.running import plots
 from gpt.tokenizer import Tokenizer
 from tests.helpers import random_model
 
-pytestmark = pytest.mark.usefixtures("pictures")
 TEXT = "the cat sat on\nthe mat for $5"
 
 
@@ -38,7 +37,7 @@ def run(monkeypatch, capsys, command, *flags):
 @pytest.mark.parametrize(
     "command", ["surprise", "next-tokens", "attention", "heads", "lens", "embeddings", "reasons", "places"]
 )
-def test_a_picture_is_written(monkeypatch, capsys, folder, tmp_path, command):
+def test_a_picture_is_written(monkeypatch, capsys, folder, tmp_path, command, pictures):
     picture = tmp_path / "picture.png"
     text = () if command == "places" else ("--text", TEXT)
     out = run(monkeypatch, capsys, command, "--model", folder, *text, "--out", picture)
@@ -70,7 +69,7 @@ def test_the_reasons_of_a_classifier_and_of_a_regression(monkeypatch, capsys, fo
 
 
 def test_part_of_a_character_is_shown_as_its_bytes_and_a_missing_font_said_once(
-    monkeypatch, capsys, folder, tmp_path, recwarn
+    monkeypatch, capsys, folder, tmp_path, recwarn, pictures
 ):
     flags = ("--text", "the 猫", "--out", tmp_path / "x.png", "--model", folder)
     assert "'<e7>'" in run(monkeypatch, capsys, "surprise", *flags)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import sys
 
 import pytest
@@ -17,11 +18,12 @@ from tests.helpers import small_training, stop_after
 from train import train
 
 
-@pytest.fixture
-def two_runs(corpus, tmp_path):
+@pytest.fixture(scope="module")
+def two_runs(corpus, tmp_path_factory):
     """One of two optimizers each, the second with half the steps."""
-    first = small_training(corpus, tmp_path / "first")
-    second = dataclasses.replace(first, out=tmp_path / "second", optimizer="sgd", max_steps=10)
+    folder = tmp_path_factory.mktemp("runs")
+    first = small_training(corpus, folder / "first")
+    second = dataclasses.replace(first, out=folder / "second", optimizer="sgd", max_steps=10)
     train(first)
     train(second)
     return first.out, second.out
@@ -95,8 +97,9 @@ def test_what_is_no_run_is_one_line_and_exit_code_2(tmp_path, show, capsys, two_
         show(tmp_path)
 
 
-def test_runs_of_different_kinds_are_not_drawn_over_one_another(two_runs, show):
-    settings = json.loads((two_runs[1] / "train_config.json").read_text(encoding="utf-8"))
-    (two_runs[1] / "train_config.json").write_text(json.dumps(settings | {"objective": "masked"}), encoding="utf-8")
+def test_runs_of_different_kinds_are_not_drawn_over_one_another(two_runs, show, tmp_path):
+    masked = shutil.copytree(two_runs[1], tmp_path / "masked")
+    settings = json.loads((masked / "train_config.json").read_text(encoding="utf-8"))
+    (masked / "train_config.json").write_text(json.dumps(settings | {"objective": "masked"}), encoding="utf-8")
     with pytest.raises(UserError, match=r"trained for causal and .* for masked"):
-        show(*two_runs)
+        show(two_runs[0], masked)
