@@ -68,25 +68,43 @@ def added_token(token: str) -> dict:
 
 def load_tokenizer(folder: Path | str) -> Tokenizer:
     """Read a folder's vocab.json and merges.txt, ours or GPT-2's, and add_bos_token from tokenizer_config.json, if that
-    exists. Raises UserError if a file is missing or damaged, or if the two do not match."""
-    for name in ("vocab.json", "merges.txt"):
-        if not (Path(folder) / name).is_file():
-            raise UserError(f"{folder} holds no {name}: it is not a folder with a tokenizer")
-    add_bos_token = adds_bos_token(Path(folder) / "tokenizer_config.json")
+    exists; or the tokenizer.json that `transformers` writes in their place. Raises UserError if a file is missing or
+    damaged, or if it holds another kind of tokenizer."""
+    folder = Path(folder)
+    missing = [name for name in ("vocab.json", "merges.txt") if not (folder / name).is_file()]
+    if missing and not (folder / "tokenizer.json").is_file():
+        raise UserError(f"{folder} holds no {missing[0]}: it is not a folder with a tokenizer")
+    add_bos_token = adds_bos_token(folder / "tokenizer_config.json")
     try:
-        vocab = json.loads((Path(folder) / "vocab.json").read_text(encoding="utf-8"))
-        lines = (Path(folder) / "merges.txt").read_text(encoding="utf-8").split("\n")
-        lines = lines[1:] if lines[0].startswith("#version") else lines
-        pairs = [line.split(" ") for line in lines if line]
+        if missing:
+            vocab, pairs, add_bos_token = read_tokenizer_json(folder / "tokenizer.json")
+        else:
+            vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+            lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+            lines = lines[1:] if lines[0].startswith("#version") else lines
+            pairs = [line.split(" ") for line in lines if line]
         tokenizer = Tokenizer([(to_bytes(left), to_bytes(right)) for left, right in pairs], add_bos_token)
         if vocab == vocabulary(tokenizer):
             return tokenizer
-    except (ValueError, KeyError, TypeError):  # not JSON, not UTF-8, a line without a pair, an unknown character
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):  # not JSON, not UTF-8, another layout, ...
         pass
-    raise UserError(
-        f"vocab.json and merges.txt in {folder} do not fit each other as GPT-2's do "
-        f"(256 bytes, then the merges in their order, then {END_OF_TEXT})"
-    )
+    parts = f"256 bytes, then the merges in their order, then {END_OF_TEXT}"
+    if missing:
+        raise UserError(f"tokenizer.json in {folder} is of another kind than GPT-2's ({parts}; nothing else is read)")
+    raise UserError(f"vocab.json and merges.txt in {folder} do not fit each other as GPT-2's do ({parts})")
+
+
+def read_tokenizer_json(path: Path) -> tuple[dict[str, int], list[list[str]], bool]:
+    """The vocabulary, the merges and add_bos_token from the one file of the library `tokenizers`. Raises ValueError,
+    KeyError, TypeError, AttributeError or IndexError if it cuts texts in another way than GPT-2."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    cut, model = content["pre_tokenizer"], content["model"]
+    if content["normalizer"] or model["type"] != "BPE" or cut["type"] != "ByteLevel" or cut["add_prefix_space"]:
+        raise ValueError
+    added = {token["content"]: token["id"] for token in content["added_tokens"]}
+    pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]]
+    first = (content["post_processor"] or {}).get("single", [{}])[0]  # {"SpecialToken": ...} or {"Sequence": ...}
+    return model["vocab"] | {END_OF_TEXT: added[END_OF_TEXT]}, pairs, "SpecialToken" in first
 
 
 def adds_bos_token(path: Path) -> bool:

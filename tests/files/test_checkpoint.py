@@ -69,6 +69,39 @@ def test_where_documents_begin_with_the_end_of_text_token_both_put_it_first(mode
         load_tokenizer(tmp_path)
 
 
+@pytest.mark.parametrize("add_bos_token", [True, False])
+def test_a_tokenizer_saved_by_transformers_loads_here_with_the_same_ids(model, corpus, tmp_path, add_bos_token):
+    tokenizer = load_tokenizer(corpus)
+    tokenizer.add_bos_token = add_bos_token
+    save_model(model, tokenizer, tmp_path / "ours")
+    AutoTokenizer.from_pretrained(tmp_path / "ours").save_pretrained(tmp_path / "theirs")
+    assert not (tmp_path / "theirs/vocab.json").exists()  # version 5 writes tokenizer.json alone
+    loaded = load_tokenizer(tmp_path / "theirs")
+    assert loaded.ids == tokenizer.ids and loaded.add_bos_token == add_bos_token
+    assert loaded.encode_document("the cat 猫") == tokenizer.encode_document("the cat 猫")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"pre_tokenizer": {"type": "Whitespace"}},
+        {"pre_tokenizer": None},
+        {"normalizer": {"type": "NFC"}},
+        {"added_tokens": []},
+        {"model": {"type": "WordPiece"}},
+        {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["a b c"]}},
+    ],
+    ids=str,
+)
+def test_a_tokenizer_of_another_kind_is_refused(model, tokenizer, tmp_path, damage):
+    save_model(model, tokenizer, tmp_path / "ours")
+    AutoTokenizer.from_pretrained(tmp_path / "ours").save_pretrained(tmp_path)
+    content = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content | damage), encoding="utf-8")
+    with pytest.raises(UserError, match="another kind than GPT-2's"):
+        load_tokenizer(tmp_path)
+
+
 @pytest.mark.parametrize("activation", ["gelu_new"])
 def test_a_model_saved_by_transformers_loads_here_with_the_same_logits(tmp_path, activation):
     torch.manual_seed(0)
