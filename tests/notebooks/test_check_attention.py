@@ -35,12 +35,15 @@ WRONG = [
     (check.head, lambda q, k, v: (hidden(q, k) * math.sqrt(q.size(-1))).softmax(-1) @ v, "not divided"),
     (check.head, lambda q, k, v: (scores(q, k).softmax(-1).tril()) @ v, "not 0 after it"),
     (check.head, lambda q, k, v: hidden(q, k).softmax(-1), "not applied to v"),
+    (check.head, lambda q, k, v: hidden(q, k).masked_fill(torch.eye(len(q)) == 1, -math.inf).softmax(-1) @ v, "NaN"),
+    (check.head, lambda q, k, v: (hidden(q, k) / math.sqrt(q.size(-1))).softmax(-1) @ v, "not by d"),
     (check.layer_norm, over_time, "not over time"),
     (check.layer_norm, unbiased, "not C - 1"),
     (check.split, lambda x, n: x.view(x.size(0), n, x.size(1), -1), "view mixes tokens"),
     (check.split, lambda x, n: x.view(*x.shape[:2], n, -1), "transpose is missing"),
     (check.block, lambda x, a, attend, b, mlp: mlp(b(attend(a(x)))), "no residual"),
     (check.block, post_norm, "post-norm"),
+    (check.block, lambda x, a, attend, b, mlp: (x := x + attend(a(x))) + mlp(a(x)), "use norm_2"),
     (check.block, lambda x, a, attend, b, mlp: x + attend(a(x)), "MLP is not used"),
 ]
 

@@ -48,6 +48,14 @@ def begins_with(pairs, a):
     return sum(times for (first, _), times in pairs.items() if first == a)
 
 
+def ends_with(pairs, a):
+    return sum(times for (_, second), times in pairs.items() if second == a)
+
+
+def seen_or_guess(pairs, a, b, size):
+    return (pairs.get((a, b), 0) + 1) / (begins_with(pairs, a) + size) if begins_with(pairs, a) else 0
+
+
 WRONG = [
     (check.merge, first_only, "only the first pair"),
     (check.merge, overlapping, "step over both"),
@@ -57,7 +65,13 @@ WRONG = [
     (check.encode, lambda word, ids: [ids[bytes([byte])] for byte in word], "nothing was joined"),
     (check.bigram, lambda pairs, a, b, size: pairs.get((a, b), 0) / begins_with(pairs, a), "no smoothing"),
     (check.bigram, lambda pairs, a, b, size: (pairs.get((a, b), 0) + 1) / (sum(pairs.values()) + size), "begin with a"),
-    (check.bigram, lambda pairs, a, b, size: (pairs[a, b] + 1) / (begins_with(pairs, a) + size), "never seen"),
+    (check.bigram, seen_or_guess, "never seen"),
+    (check.merge, lambda parts, token: b"".join(parts), "must be bytes"),
+    (check.merge, lambda parts, token: 5, "return a list"),
+    (check.encode, lambda word, ids: [b"abc", b"de"], "return the ids"),
+    (check.bigram, lambda pairs, a, b, size: (pairs.get((a, b), 0) + 1) / (ends_with(pairs, a) + size), "not end with"),
+    (check.bigram, lambda pairs, a, b, size: (pairs[a, b] + 1) / (begins_with(pairs, a) + size), "only b is new"),
+    (check.windows, lambda ids, n, s: ids, "each one a list"),
     (check.windows, lambda ids, n, s: [ids[i : i + n] for i in range(0, len(ids) - n + 1, s)], "last tokens are lost"),
     (check.windows, lambda ids, n, s: [ids[i : i + n] for i in range(0, len(ids), s)], "within the one before"),
     (check.windows, lambda ids, n, s: [ids[i : i + n] for i in range(0, len(ids), n)], "step tokens apart"),

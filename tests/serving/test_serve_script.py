@@ -153,8 +153,7 @@ def test_the_curl_examples_of_the_document_are_answered(of_document):
 def test_the_benchmark_measures_streams_of_the_length_that_it_asks_for(folders, tmp_path):
     benchmark.write_for_all(*benchmark.endless(folders[0]), tmp_path, peer=False)
     with serving((tmp_path / "model",)) as server:
-        client = benchmark.HTTPConnection("127.0.0.1", server.port)
-        measured = [benchmark.ask(client, "model", 40, seed) for seed in range(3)]
+        measured = [benchmark.ask(server.port, "model", 40, seed) for seed in range(3)]
         assert all(each.tokens == 40 and 0 < each.first < each.whole for each in measured)
         row = benchmark.crowd(server.port, "model", 3, benchmark.ServeBenchmark(tokens=5, rounds=2))
         assert len(row) == 4 and all(float(number.replace(",", "")) > 0 for number in row)
