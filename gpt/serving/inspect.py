@@ -121,24 +121,23 @@ class Inspector:
         return [Route(f"/inspect/{name}", path, methods=["POST"]) for name, path in paths.items()]
 
     async def tokens(self, request: Request) -> Response:
-        _, writer, tokens = await self.prompt(request)
+        writer, tokens, _ = await self.prompt(request)
         job = partial(inspect_tokens, writer.engine.model, writer.tokenizer, tokens)
         return await self.answer(request, writer.looking, job)
 
     async def next(self, request: Request) -> Response:
-        fields, writer, tokens = await self.prompt(request)
-        token = fields.whole("token", 0, 2**31)
+        writer, tokens, token = await self.prompt(request)
         check_vocabulary(writer.engine.model, [] if token is None else [token])
         job = partial(inspect_next, writer.engine.model, writer.tokenizer, tokens, token)
         return await self.answer(request, writer.looking, job)
 
     async def attention(self, request: Request) -> Response:
-        _, writer, tokens = await self.prompt(request)
+        writer, tokens, _ = await self.prompt(request)
         return await self.answer(request, writer.looking, partial(inspect_attention, writer.engine.model, tokens))
 
     async def story(self, request: Request) -> Response:
         assert self.judge is not None
-        _, writer, tokens = await self.prompt(request, whole=True)
+        writer, tokens, _ = await self.prompt(request, whole=True)
         job = partial(inspect_story, writer.engine.model, writer.tokenizer, tokens, self.judge)
         return await self.answer(request, writer.looking, job)
 
@@ -150,9 +149,10 @@ class Inspector:
         job = partial(inspect_label, labeller, labeller.encode_text(fields.text("input")))
         return await self.answer(request, labeller.labelling, job)
 
-    async def prompt(self, request: Request, whole: bool = False) -> tuple[Fields, Writer, list[int]]:
-        """(The fields of a request, its model, its prompt as tokens). A model that was fine-tuned to answer reads a
-        text as a question. whole: the prompt may be longer than the context. Raises UserError, too."""
+    async def prompt(self, request: Request, whole: bool = False) -> tuple[Writer, list[int], int | None]:
+        """(The model of a request, its prompt as tokens, its "token", which only `next` looks at). A model that was
+        fine-tuned to answer reads a text as a question. whole: the prompt may be longer than the context. Raises
+        UserError, too."""
         fields = Fields(await self.read(request), INSPECT_FIELDS)
         writer = self.find(fields.text("model"))
         if not isinstance(writer, Writer):
@@ -169,7 +169,7 @@ class Inspector:
         check_vocabulary(writer.engine.model, tokens)
         if not whole:
             check_prompt(writer.engine.model, tokens, 0)
-        return fields, writer, tokens
+        return writer, tokens, fields.whole("token", 0, 2**31)
 
     async def answer(self, request: Request, thread: OneThread, job: Callable[[], dict[str, Any]]) -> Response:
         try:

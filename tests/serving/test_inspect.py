@@ -188,3 +188,9 @@ def test_mistakes_are_named(client, path, body, message):
 def test_the_description_names_the_fields(client):
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     assert set(schemas["Inspect"]["properties"]) == inspect.INSPECT_FIELDS
+
+
+@pytest.mark.parametrize("path", ["tokens", "next", "attention", "story"])
+def test_a_token_that_cannot_be_is_refused_also_where_it_is_not_looked_at(client, path):
+    body = {"model": "writer", "prompt": TEXT, "token": -1}
+    assert client.post(f"/inspect/{path}", json=body).status_code == 400
