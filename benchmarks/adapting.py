@@ -4,8 +4,8 @@
     python -m benchmarks.adapting --methods full lora prefix --seeds 0 --label-counts 250
 
 All start from out/tiny (`train.py tiny` makes it). A method with few weights wants a higher learning rate than one with
-many. So each is run at every one of `--rates`, and the table has the rate with the best validation accuracy (mean over
-the seeds, all labels); the test split has no say in it. Each run is a process of its own, whose largest memory is the
+many. So each is run with all labels at every one of `--rates`, and keeps the rate with the best validation accuracy
+(mean over the seeds); the test split has no say in it. Each run is a process of its own, whose largest memory is the
 "peak": all of it, Python and PyTorch included, or on CUDA that of the GPU. Seconds a step do not count evaluations.
 
 Progress goes to stderr, the table to stdout, every number to results.json and adapting.png in `--out`. If stopped, the
@@ -14,7 +14,7 @@ same command goes on: what is finished is read, an unfinished run is resumed.
 
 import contextlib
 import dataclasses
-import itertools
+import functools
 import json
 import multiprocessing
 import statistics
@@ -131,24 +131,32 @@ def compare(config: AdaptingConfig, finetuning: FinetuneConfig) -> str:
     that `config` does not replace."""
     with contextlib.redirect_stdout(sys.stderr):
         make_default_data("classification", config.data)
-    counts = (*sorted(config.label_counts), ALL)
     results: dict[str, dict[int, list[Measures]]] = {}  # method -> labels -> one for each seed
     for method in config.methods:
-        found: dict[float, dict[int, list[Measures]]] = {}
-        for rate, count, seed in itertools.product(config.rates, counts, config.seeds):
-            print(f"\n=== {method}, rate {rate:g}, {count or 'all'} labels, seed {seed}", file=sys.stderr, flush=True)
-            settings = {"model": config.model, "data": config.data, "train": method, "seed": seed}
-            settings |= {"learning_rate": rate, "labels": count or None, "keep_adapter": method in KEPT}
-            out = config.out / f"{method}-{rate:g}-{count or 'all'}-{seed}"
-            measures = run(dataclasses.replace(finetuning, **settings, out=out))
-            found.setdefault(rate, {}).setdefault(count, []).append(measures)
-        best = max(found, key=lambda rate: mean(found[rate][ALL], "val_accuracy"))
-        results[method] = found[best]
+        measure = functools.partial(measure_seeds, config, finetuning, method)
+        with_all = {rate: measure(rate, ALL) for rate in config.rates}
+        best = max(with_all, key=lambda rate: mean(with_all[rate], "val_accuracy"))
+        results[method] = {count: measure(best, count) for count in sorted(config.label_counts)}
+        results[method][ALL] = with_all[best]
     about = {"machine": str(pick_machine(finetuning.device)), "torch": torch.__version__, "seeds": config.seeds}
     write_text(config.out / "results.json", json.dumps(about | {"results": results}, indent=1) + "\n")
     plot_adapting(results, config.out / "adapting.png")
-    names = [*HEAD, *(f"accuracy, {count or 'all'} labels" for count in counts)]
+    names = [*HEAD, *(f"accuracy, {count or 'all'} labels" for count in (*sorted(config.label_counts), ALL))]
     return table(names, [row_of(method, of_method) for method, of_method in results.items()])
+
+
+def measure_seeds(
+    config: AdaptingConfig, finetuning: FinetuneConfig, method: TrainName, rate: float, count: int
+) -> list[Measures]:
+    """One run for each seed."""
+    runs = []
+    for seed in config.seeds:
+        print(f"\n=== {method}, rate {rate:g}, {count or 'all'} labels, seed {seed}", file=sys.stderr, flush=True)
+        settings = {"model": config.model, "data": config.data, "train": method, "seed": seed}
+        settings |= {"learning_rate": rate, "labels": count or None, "keep_adapter": method in KEPT}
+        out = config.out / f"{method}-{rate:g}-{count or 'all'}-{seed}"
+        runs.append(run(dataclasses.replace(finetuning, **settings, out=out)))
+    return runs
 
 
 def mean(runs: list[Measures], name: str) -> float:

@@ -642,13 +642,21 @@ plt.show()
 assert abs(measured["out/tiny"]) < 0.2 and 1.2 < measured["90:10 planted"] < 3
 assert abs(measured["balanced again"]) < 0.4
 # %% [markdown] lang="zh"
-# @@BIAS_ZH
+# 这把尺子量出了种下的偏见：十二种职业各自倒向种下的那一边，平均离 ln 9 = 2.20 不远。单独一种职业却量得不准，有的偏小、有的偏大：要看许多职业、许多名字的平均，一个句子不算证据。其他职业也稍稍倾斜：更新 120 步时，它们的预测也跟着变了。回到不偏的故事，20 步就把偏见抹平，比学会它快得多。
+#
+# 量到 0 也不证明训练文字公平。同样的偏见种在**整篇**故事里训练 400 步，只量到 0.07 纳特（`docs/fairness.md`）：十篇里只有一篇提到这些职业，少见的东西学得晚。
 #
 # ## 8　让它服务
 #
 # 教程 000 Q4、001 Q5、004 Q5 列出“服务化封装、弹性伸缩、监控告警、安全防护”，各一句话。除了弹性伸缩，`serve.py` 都做成了可以运行的：与 OpenAI 相同的接口（同样的路径、同样的 JSON），密钥、限额、指标、会打码的日志。这里像真正部署那样，把它作为**另一个进程**启动，只用标准库的 `urllib` 提问。
 # %% [markdown] lang="en"
-# @@BIAS_EN
+# The probe finds what was planted: each of the twelve jobs leans to the side it was planted on, and their mean is not far from ln 9 =
+# 2.20. A single job is measured badly, some too small, some too large: it takes the mean over many jobs and many names, and one
+# sentence is no evidence. The other jobs lean a little, too: 120 updates changed what is predicted for them as well. Back on
+# stories that favour nobody, 20 updates take the bias away, much faster than it was learned.
+#
+# A lean of 0 does not prove that the text was fair. The same bias planted in **whole** stories and trained for 400 updates
+# gives only 0.07 nats (`docs/fairness.md`): one story in ten names such a job, and what is rare is learned late.
 #
 # ## 8. Serve it
 #

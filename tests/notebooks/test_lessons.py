@@ -106,6 +106,12 @@ def test_a_lesson_has_fewer_than_40_cells_and_each_text_in_both_languages(name):
         assert (one.metadata.get("lang") == "zh") == (two.metadata.get("lang") == "en"), "a pair stands together"
 
 
+@pytest.mark.parametrize("name", LESSONS)
+def test_no_text_of_a_lesson_waits_to_be_written(name):
+    for cell in LESSONS[name]:
+        assert not re.search(r"@@|\b(TODO|FIXME|XXX|TBD)\b", cell.source)
+
+
 def heading_levels(text: str) -> list[int]:
     return [len(marks) for marks in re.findall(r"^(#+) ", text, flags=re.MULTILINE)]
 
