@@ -157,11 +157,11 @@ class Inspector:
         writer = self.find(fields.text("model"))
         if not isinstance(writer, Writer):
             raise ApiError(400, "this model labels texts: use /inspect/label", "wrong_model", "model")
-        prompts = fields.prompts(1)
-        if isinstance(prompts[0], str) and prompts[0].strip() and writer.room is not None:
-            tokens = writer.encode_messages([{"role": "user", "content": prompts[0]}])
+        prompt = fields.prompt()
+        if isinstance(prompt, str) and prompt.strip() and writer.room is not None:
+            tokens = writer.encode_messages([{"role": "user", "content": prompt}])
         else:
-            tokens = writer.encode(prompts[0])
+            tokens = writer.encode(prompt)
         if len(tokens) > LONGEST_INSPECTED:
             raise UserError(
                 f"the text has {len(tokens)} tokens: at most {LONGEST_INSPECTED} are looked into; shorten it"

@@ -128,6 +128,15 @@ class Fields:
             raise self.wrong(name, f"a text or a list of at most {most} texts")
         return [whole_characters(text) for text in values]
 
+    def prompt(self) -> str | list[int]:
+        """A text or a list of tokens."""
+        value = self.content.get("prompt", "")
+        if isinstance(value, str):
+            return whole_characters(value)
+        if not isinstance(value, list) or not value or not all(type(token) is int for token in value):
+            raise self.wrong("prompt", "a text or a list of tokens")
+        return value
+
     def prompts(self, most: int) -> list[str | list[int]]:
         """A text, a list of texts, a list of tokens, or a list of such lists."""
         value = self.content.get("prompt", "")

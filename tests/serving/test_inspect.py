@@ -170,7 +170,9 @@ def test_the_first_mistake_is_marked_and_nothing_after_it_is_judged():
     [
         ("tokens", {"model": "writer", "prompt": "xy " * 30}, "context holds 32"),
         ("tokens", {"model": "writer", "prompt": "猫" * 5000}, "far too long"),
-        ("tokens", {"model": "writer", "prompt": ["a", "b"]}, "at most 1"),
+        ("tokens", {"model": "writer", "prompt": ["a"]}, "prompt must be a text or a list of tokens"),
+        ("story", {"model": "writer", "prompt": [[]]}, "prompt must be a text or a list of tokens"),
+        ("attention", {"model": "writer", "prompt": [True]}, "prompt must be a text or a list of tokens"),
         ("next", {"model": "writer", "prompt": [10**9]}, "vocabulary"),
         ("next", {"model": "writer", "prompt": [1], "token": 10**9}, "vocabulary"),
         ("next", {"model": "writer", "prompt": [1], "token": "a"}, "token must be a whole number"),
