@@ -12,7 +12,6 @@ model folder. Beside it: train_config.json, metrics.jsonl, resume.pt (to go on f
 """
 
 import math
-import shlex
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +29,7 @@ from gpt.files.tokens_folder import TokensFolder
 from gpt.generate import generate
 from gpt.model import GPT
 from gpt.optim import build_optimizers, check_loss, learning_rate_scale, set_learning_rate, update
-from gpt.running.command_line import run_main
+from gpt.running.command_line import as_typed, run_main
 from gpt.running.device import Machine, pick_machine
 from gpt.running.masking import MaskedDataset, cloze_accuracy, filled_example
 from gpt.running.memory import check_it_fits
@@ -124,7 +123,7 @@ def train(config: TrainConfig) -> None:
     print(f"trained in {run.seconds:.0f} s; best {describe_loss(run.best, corpus, config.objective)}")
     print(f"loss curve: {config.out / 'loss.png'}")
     if model.config.causal:
-        print(f"sample:     python sample.py --model {shlex.quote(str(config.out))}")
+        print("sample:     " + as_typed("python", "sample.py", "--model", str(config.out)))
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -68,6 +68,7 @@ def prepared(tmp_path_factory, corpus):
         "huge_number.csv": "text,label\n" + "".join(f"text {i},{i % 3 + 1}e40\n" for i in range(40)),
         "close_numbers.csv": "text,label\n" + "".join(f"text {i},{i}e-40\n" for i in range(40)),
         "same_number.csv": "text,label\n" + "".join(f"text {i},3\n" for i in range(40)),
+        "semicolons.csv": GOOD.replace(",", ";"),
         "data.parquet": "PAR1",
         "empty.txt": "\n \n",
         "twice.csv": "text,label,text\n" + "one,a,two\n" * 40,
@@ -88,7 +89,8 @@ def prepared(tmp_path_factory, corpus):
 
 FINETUNE = [
     ("--data no_label.csv", "no column 'label': its first line names text, stars"),
-    ("--data no_header.csv", "no column 'text'"),
+    ("--data semicolons.csv", "its first line names text;label. Put commas between columns"),
+    ("--data no_header.csv", "no_header.csv has no first line that names its columns, such as text,label"),
     ("--data header_only.csv", "holds no examples"),
     ("--data empty_text.csv", "empty_text.csv, line 42: the text is empty"),
     ("--data empty_label.csv", "empty_label.csv, line 42: the label is empty"),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -57,9 +58,13 @@ def csv_rows(file: TextIO, path: Path, columns: tuple[str, ...]) -> Iterator[tup
     reader = csv.reader(file, strict=True)
     try:
         header = next(reader, [])
+        if not header:
+            raise UserError(f"{path} has no first line that names its columns, such as {','.join(columns)}")
         for name in columns:
             if name not in header:
-                raise UserError(f"{path} has no column {name!r}: its first line names {', '.join(header) or 'none'}")
+                named = ", ".join(header)
+                hint = ". Put commas between columns" if len(header) == 1 and re.search("[;\t，；]", named) else ""
+                raise UserError(f"{path} has no column {name!r}: its first line names {named}{hint}")
             if header.count(name) > 1:
                 raise UserError(f"{path} has {header.count(name)} columns {name!r}: rename or remove all but one")
         start = reader.line_num + 1  # a quoted field may contain line breaks, so a row may be several lines

@@ -86,10 +86,9 @@ def read_meta(folder: Path) -> dict:
     """Read the meta.json of a tokens folder. Raises UserError if it is missing or damaged."""
     path = folder / "meta.json"
     if folder.is_file():
-        raise UserError(
-            f"{folder} is a file, not a tokens folder: make one of it with python -m data.prepare {folder} --out "
-            f"data/{folder.stem}, and give that folder"
-        )
+        words = (f'"{word}"' if " " in word else word for word in (str(folder), f"data/{folder.stem}"))
+        command = "python -m data.prepare {} --out {}".format(*words)
+        raise UserError(f"{folder} is a file, not a tokens folder: make one of it with {command}, and give that folder")
     if not path.is_file():
         raise UserError(
             f"{folder} is not a tokens folder (no meta.json): make one with python -m data.prepare FILES --out {folder}"

@@ -3,8 +3,11 @@
 import contextlib
 import io
 import os
+import platform
 import re
+import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
@@ -39,9 +42,14 @@ def parse_flags(parser: Callable[[], T]) -> T:
         end = next((i for i, line in enumerate(message_lines) if line.startswith(hints)), len(message_lines))
         message = re.sub(r"^Error parsing \w[\w.-]*: ", "", " ".join(message_lines[:end]))  # the parser's own name
         similar = re.search(r"^--[\w.-]+", "\n".join(message_lines[end:]), re.MULTILINE)  # the likeliest comes first
-        if similar:
+        if similar and "Unrecognized" in message:
             message += f"; perhaps you meant {similar[0]}"
         raise UserError(f"{message} (--help explains)") from None
+
+
+def as_typed(*words: str) -> str:
+    """A command as the shell of this system takes it: single quotes are none on Windows."""
+    return subprocess.list2cmdline(words) if platform.system() == "Windows" else shlex.join(words)
 
 
 def hint_about(arguments: list[str]) -> str:

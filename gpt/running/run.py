@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shlex
 import signal
 import sys
 import time
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from gpt.optim import check_loss
 from gpt.running import run_folder
+from gpt.running.command_line import as_typed
 from gpt.running.events import EventFile
 from gpt.running.processes import Processes
 
@@ -181,7 +181,7 @@ class Run:
         if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun's mark
             start = ["torchrun", "--nproc-per-node", os.environ["LOCAL_WORLD_SIZE"]]
         flags = [flag for flag in sys.argv if flag not in ("--resume", "--overwrite")]
-        command = shlex.join([*start, *flags, "--resume"])
+        command = as_typed(*start, *flags, "--resume")
         print(f"\nstopped after step {self.done}; everything is saved. To go on:\n  {command}")
 
 

@@ -1,6 +1,7 @@
 """Files as programs on a Chinese Windows write them: read for what they are, or refused, never taken for another."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -84,6 +85,14 @@ def test_utf16_that_is_cut_is_not_called_utf8(tmp_path):
         prepare(PrepareConfig((tmp_path / "bad.txt",), tmp_path / "out", 300))
 
 
+@pytest.mark.parametrize("name", ["文章.docx.txt", "表格.xlsx.csv", "旧的.xls.csv"])
+def test_a_file_of_word_or_excel_is_called_so_whatever_its_name(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes((b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" if ".xls." in name else b"PK\x03\x04") + b"\x14\0\xff")
+    with pytest.raises(UserError, match="no text but a file of Word or Excel"):
+        prepare(PrepareConfig((path,), tmp_path / "out", 300))
+
+
 def test_texts_to_label_and_to_look_at_may_be_in_gbk(tmp_path):
     path = tmp_path / "texts.txt"
     path.write_bytes("很好，我很喜欢\r\n太差了\r\n".encode("gbk"))
@@ -98,4 +107,8 @@ def test_folders_may_have_spaces_and_chinese_names(tmp_path, python_source):
     (place / "一 本书.txt").write_text(python_source[:50_000], encoding="utf-8")
     prepare(PrepareConfig((place / "一 本书.txt",), place / "语 料", 300))
     train(dataclasses.replace(small_training(place / "语 料", place / "模 型"), max_steps=2))
+    with pytest.raises(
+        UserError, match=re.escape(f'python -m data.prepare "{place / "一 本书.txt"}" --out "data/一 本书"')
+    ):
+        train(small_training(place / "一 本书.txt", place / "新"))
     assert (place / "模 型" / "model.safetensors").is_file() and (place / "模 型" / "loss.png").is_file()

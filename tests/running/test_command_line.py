@@ -7,7 +7,7 @@ import pytest
 import data.prepare
 import sample
 import train
-from gpt.running.command_line import hint_about, run_main
+from gpt.running.command_line import as_typed, hint_about, run_main
 
 
 def complaint(monkeypatch, capsys, module, *arguments):
@@ -52,3 +52,14 @@ def test_a_flag_that_is_nearly_right_is_answered_with_the_right_one(monkeypatch,
     assert "you meant --max-steps" in complaint(monkeypatch, capsys, train, "tiny", "--max-step", "3")
     assert "you meant --temperature" in complaint(monkeypatch, capsys, sample, "--model", "x", "--temprature", "1")
     assert "meant" not in complaint(monkeypatch, capsys, train, "tiny", "--xyzzy")
+    assert "meant" not in complaint(monkeypatch, capsys, train, "tiny", "--max-steps", "二十")
+
+
+@pytest.mark.parametrize(
+    ("system", "typed"),
+    [("Windows", 'python sample.py --model "我的 书\\run"'), ("Linux", "python sample.py --model '我的 书\\run'")],
+)
+def test_a_command_to_go_on_with_has_the_quotes_of_its_system(system, typed, monkeypatch):
+    monkeypatch.setattr("platform.system", lambda: system)
+    assert as_typed("python", "sample.py", "--model", "我的 书\\run") == typed
+    assert as_typed("python", "sample.py", "--model", "run") == "python sample.py --model run"
