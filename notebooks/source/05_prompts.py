@@ -92,30 +92,38 @@ for probability, token in zip(p.tolist(), likeliest.tolist(), strict=True):
 six = likeliest[:6]
 print(f"the other {len(logits) - 6:,} tokens together: {1 - p[:6].sum():.1%}")
 assert p[:6].sum() > 0.95 and p[5] > 10 * p[6]
+
+
 # %% [markdown] lang="zh"
 # ## 温度（temperature）
 #
 # 先把 logit 除以温度 $T$，再做 softmax：$p = \mathrm{softmax}(z / T)$。$T<1$ 让大的更大，$T>1$ 把分布摊平。注意摊平帮了谁：
-# 尾巴里每个词的概率仍然很小，可是尾巴有两千多个词，加起来就不小了。
+# 尾巴里每个词的概率仍然很小，可是尾巴有两千多个词，加起来就不小了。装了 ipywidgets 的话，图下有一个滑块：把温度从 0.1 推到 3 试试。
 # %% [markdown] lang="en"
 # ## Temperature
 #
 # The logits $z$ are divided by the temperature $T$ before the softmax: $p = \mathrm{softmax}(z / T)$. $T<1$ makes the likely
 # likelier, $T>1$ flattens the distribution. Look at who gains: each word of the tail stays small, but there are two thousand
-# of them.
+# of them. With ipywidgets installed there is a slider below the picture: move the temperature from 0.1 to 3.
 # %%
-names = [tokenizer.decode([token]).strip() for token in six] + ["the\nrest"]
-figure, panels = plt.subplots(1, 4, figsize=(7, 2.6), sharey=True)
-for panel, temperature in zip(panels, (0.3, 1.0, 1.5, 2.0), strict=True):
-    p = (logits / temperature).softmax(-1)  # by hand
-    assert torch.allclose(p, probabilities(logits[None], Sampling(temperature))[0], atol=1e-6)
-    heights = [*p[six].tolist(), 1 - p[six].sum().item()]
-    panel.bar(names, heights, color=[start.COLOURS[0]] * 6 + [start.COLOURS[1]])
-    panel.set_title(f"temperature {temperature}", fontsize=9)
-    panel.text(6, heights[-1] + 0.02, f"{heights[-1]:.0%}", ha="center", color=start.COLOURS[1])
-    panel.tick_params(axis="x", labelsize=7, labelrotation=60)
-panels[0].set_ylabel("probability")
-plt.show()
+def show_temperatures(temperature=None):
+    """The distribution at one temperature, or beside each other at four."""
+    names = [tokenizer.decode([token]).strip() for token in six] + ["the\nrest"]
+    shown = (0.3, 1.0, 1.5, 2.0) if temperature is None else (temperature,)
+    _, panels = plt.subplots(1, len(shown), figsize=(7, 2.6), sharey=True, squeeze=False)
+    for panel, t in zip(panels[0], shown, strict=True):
+        p = (logits / t).softmax(-1)  # by hand
+        assert torch.allclose(p, probabilities(logits[None], Sampling(t))[0], atol=1e-6)
+        heights = [*p[six].tolist(), 1 - p[six].sum().item()]
+        panel.bar(names, heights, color=[start.COLOURS[0]] * 6 + [start.COLOURS[1]])
+        panel.set_title(f"temperature {t:.1f}", fontsize=9)
+        panel.text(6, heights[-1] + 0.02, f"{heights[-1]:.0%}", ha="center", color=start.COLOURS[1])
+        panel.tick_params(axis="x", labelsize=7, labelrotation=60)
+    panels[0, 0].set(ylabel="probability", ylim=(0, 1.05))
+    plt.show()
+
+
+start.slider(show_temperatures, temperature=(0.1, 3.0, 0.1))
 
 
 # %% [markdown] lang="zh"
