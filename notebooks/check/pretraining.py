@@ -1,7 +1,7 @@
 """Checks of lesson 3: a step of AdamW, the schedule, gradient accumulation, bits per byte."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -80,7 +80,7 @@ def adamw(function: Callable) -> Verdict:
     )
 
 
-def same(answer: tuple, other: tuple) -> bool:
+def same(answer: Sequence[Tensor], other: Sequence[Tensor]) -> bool:
     return all(a.shape == b.shape and torch.allclose(a, b, atol=1e-5) for a, b in zip(answer, other, strict=True))
 
 
