@@ -126,7 +126,7 @@ assert mean(first_word_bits) > 1  # what the formula of 002 leaves out
 
 # %% [markdown] lang="zh"
 # 每一项都算上，模型才能与真值相比：多出来的那几个比特，就是模型还没学会的部分（平均起来叫 KL 散度）。照 002 的公式漏掉第一个词，
-# 差距就凭空小了近两个比特；模型再好一点，还会“低于下限”，比较就没有意义了。
+# 差距就凭空小了近两个比特；模型再好三个比特，还会“低于下限”，比较就没有意义了。
 #
 # ## 2　一个训练循环
 #
@@ -138,7 +138,7 @@ assert mean(first_word_bits) > 1  # what the formula of 002 leaves out
 # %% [markdown] lang="en"
 # Only with every term can the model be compared with the truth: the few bits above it are what the model has not learned (their
 # mean is called the KL divergence). Without the first word, as in the formula of 002, the gap looks nearly two bits smaller than
-# it is. A slightly better model would even fall "below the floor": the comparison would mean nothing.
+# it is. A model three bits better would even fall "below the floor": the comparison would mean nothing.
 #
 # ## 2. One training loop
 #
@@ -456,20 +456,19 @@ twin, its_optimizers = copy.deepcopy((model, optimizers))  # the same weights an
 constant = common + pretrain(model, optimizers, warm_up, steps=range(200, 300))
 decayed = common + pretrain(twin, its_optimizers, decay, steps=range(200, 300))
 
-runs = {  # name: (losses, learning rates)
-    "no warm-up": (abrupt, [0.01] * len(abrupt)),
-    "constant": (constant, [0.01 * warm_up(step) for step in range(300)]),
-    "decay": (decayed, [0.01 * min(warm_up(step), decay(step)) for step in range(300)]),
-}
-fig, (left, right) = plt.subplots(1, 2)
-for name, (losses, rates) in runs.items():
-    left.plot(rates, lw=3 if name == "constant" else 1.5)
-    right.plot(smooth(losses), label=name, lw=3 if name == "constant" else 1.5)
-right.axhline(FLOOR, color="black", ls="--", lw=1)
-right.annotate("exact floor", (0, FLOOR), xytext=(2, 3), textcoords="offset points")
-left.set(xlabel="step", ylabel="learning rate", ylim=(0, 0.012))
-right.set(xlabel="step", ylabel="loss, nats per token", ylim=(0, 8))
-right.legend(frameon=False)
+fig, (rates, first, last) = plt.subplots(1, 3, figsize=(7, 2.8))
+rates.plot([0.01 * warm_up(step) for step in range(300)], lw=3)
+rates.plot(range(200, 300), [0.01 * decay(step) for step in range(200, 300)], color=start.COLOURS[1])
+rates.plot([0, 10], [0.01, 0.01], color=start.COLOURS[2])
+rates.set(title="learning rate", xlabel="step", ylim=(0, 0.0125))
+first.plot(smooth(constant)[:100], lw=3, label="warm-up")
+first.plot(smooth(abrupt), color=start.COLOURS[2], label="no warm-up")
+first.set(title="nats per token, the beginning", xlabel="step", ylim=(0, 8))
+last.plot(range(200, 300), smooth(constant)[200:], lw=3, label="constant")
+last.plot(range(200, 300), smooth(decayed)[200:], color=start.COLOURS[1], label="decay")
+last.set(title="the end, magnified", xlabel="step", ylim=(FLOOR, 1.6))
+for ax in (first, last):
+    ax.legend(frameon=False)
 plt.show()
 early = f"{smooth(abrupt)[-1]:.2f} without warm-up, {smooth(constant)[len(abrupt) - 1]:.2f} with"
 print(f"mean loss of 8 steps: at step 100 {early}")
@@ -619,8 +618,8 @@ print(f"mean loss of the last 8 steps: decoupled {loss_decay:.2f}, L2 {loss_l2:.
 assert all(norms["L2 in the loss"][name] < norms["decoupled decay"][name] / 2 for name in groups)
 
 # %% [markdown] lang="zh"
-# L2 把没出现过和少见的词几乎拉没了，常见的词短得少一些；损失也高出一大截，因为同样的 $\lambda$ 对 L2 来说太强。解耦的衰减动得很少。
-# 没出现过的词在解耦衰减下反而变长：词向量同时是输出矩阵，这些词要学会不被猜中，也收到梯度。
+# L2 把没出现过的和少见的词几乎拉没了，常见的词也短了许多；损失高出一大截，因为同样的 $\lambda$ 对 L2 来说太强。
+# 解耦的衰减拉得很轻，三组都变长了，没出现过的词反而最长：词向量同时是输出矩阵，这些词要学会不被猜中，也收到梯度。
 #
 # ## 9　两次训练，一张图
 #
@@ -628,9 +627,10 @@ assert all(norms["L2 in the loss"][name] < norms["decoupled decay"][name] / 2 fo
 # 线是训练损失，末尾的圆点是**验证**损失（没训练过的故事），虚线还是下限。
 
 # %% [markdown] lang="en"
-# L2 has pulled the words that never came, and the rare ones, to almost nothing, and frequent words less; its loss is far higher,
-# because the same $\lambda$ is too strong for L2. Decoupled decay moves little. Under it, words that never came have even grown: the
-# embeddings are the output matrix, too, and these words get gradients that teach the model not to guess them.
+# L2 has pulled the words that never came, and the rare ones, to almost nothing, and has shortened frequent words, too; its loss is
+# far higher, because the same $\lambda$ is too strong for L2. Decoupled decay pulls gently: all three groups have grown, most of all the
+# words that never came. The embeddings are the output matrix, too, and these words get gradients that teach the model not to guess
+# them.
 #
 # ## 9. Two runs in one picture
 #
