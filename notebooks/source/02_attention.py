@@ -135,16 +135,17 @@ plt.show()
 
 
 # %% [markdown] lang="zh"
-# 一行就是一个词元的注意力。下图把右图的最后一行画成柱子；装了 ipywidgets 的话，可以用滑块换一个词元（`token` 是它的序号）、换一个头，
+# 一行就是一个词元的注意力。下图把右图里 *your* 那一行画成柱子；装了 ipywidgets 的话，可以用滑块换一个词元（`token` 是它的序号）、换一个头，
 # 看看它们各看向哪里。
 # %% [markdown] lang="en"
-# A row is the attention of one token. Below, the last row of the right picture is drawn as bars. With ipywidgets installed,
+# A row is the attention of one token. Below, the row of *your* in the right picture is drawn as bars. With ipywidgets installed,
 # sliders choose another token (`token` is its number) and another head: see what each of them looks at.
 # %%
-of_heads, last = attention_weights(q, k)[0], len(names) - 1  # (4 heads, T, T)
+of_heads = attention_weights(q, k)[0]  # (4 heads, T, T)
+your = names.index(" your")
 
 
-def show_row(token=last, head=0):
+def show_row(token=your, head=0):
     plt.figure(figsize=(7, 2.2))
     plt.bar(range(len(names)), of_heads[head, token], color=start.COLOURS[0])
     plt.xticks(range(len(names)), names, rotation=90)
@@ -155,7 +156,7 @@ def show_row(token=last, head=0):
     plt.show()
 
 
-start.slider(show_row, token=(0, last, 1), head=(0, len(of_heads) - 1, 1))
+start.slider(show_row, token=(0, len(names) - 1, 1), head=(0, len(of_heads) - 1, 1))
 
 
 # %% [markdown] lang="zh"

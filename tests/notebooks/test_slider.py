@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from notebooks import start
+from notebooks.build import NOTEBOOKS
 
 
 @pytest.fixture
@@ -52,3 +53,8 @@ def test_a_picture_is_drawn_once_where_no_slider_can_be(why, widgets, monkeypatc
     draw, values = drawn()
     start.slider(draw, temperature=(0.1, 3.0, 0.1))
     assert values == [None] and not widgets
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.rglob("*.ipynb")), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_notebook_shows_pictures_and_no_state_of_widgets(path):
+    assert "jupyter.widget" not in path.read_text(encoding="utf-8")
