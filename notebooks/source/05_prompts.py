@@ -308,7 +308,7 @@ for word in (" whistle", " banana"):
 print("the judge:", judge(told[0]).reason)
 assert accepted[" banana"] == 0 and accepted[" whistle"] >= 6
 # %% [markdown] lang="zh"
-# 有趣的是，模型接下来照样写哨子：它“知道”香蕉不对（那个词元的对数概率低得多），却没有办法删掉它，这篇故事也就不可能再一致了。
+# 有趣的是，模型接着写出来的并不是香蕉：它“知道”香蕉不对（那个词元的对数概率低得多），却没有办法删掉它，这篇故事也就不可能再一致了。
 # 要丢掉坏文本，得靠模型之外的东西：多写几篇，再挑一篇。
 #
 # ## 抽 n 次，取裁判接受的第一篇
@@ -317,8 +317,8 @@ assert accepted[" banana"] == 0 and accepted[" whistle"] >= 6
 # （教程 001、002、004 §8.4）最简单的做法就是这样。没有裁判的时候，可以让模型自己给每篇打分（每个词元的平均对数概率），挑分数最高的一篇：
 # 也有用，但差得多。
 # %% [markdown] lang="en"
-# The model goes on with the whistle all the same. It "knows" that the banana is wrong (that token's log-probability is far
-# lower), but it has no way to delete it, so the story can no longer be consistent. Only something outside the model can
+# The model does not go on with the banana. It "knows" that the banana is wrong (that token's log-probability is far lower),
+# but it has no way to delete it, so the story can no longer be consistent. Only something outside the model can
 # throw away a bad text: write several, and choose one.
 #
 # ## Draw n, take the first that the judge accepts
