@@ -400,11 +400,11 @@ assert best > 1e-5 and tuned[1e-5][1] < tuned[best][1] - 0.2
 assert tuned[1e-1][0] > tuned[best][0] + 0.3  # too large a rate: the TRAINING loss is bad, so this is no over-fitting
 
 # %% [markdown] lang="zh"
-# 三点结论：
+# 四点结论：
 #
 # 1. AdamW 每步最多让一个权重走大约一个学习率那么远，所以 1e-5 乘以步数就是它能走的全部路程。对这个小网络，这几乎等于没动。
-#    对上千亿参数、跑几万步的网络，1e-5 可能合适：学习率取决于规模、步数和优化器，没有万能的起点。从 1e-5 **再往下**调，只会离
-#    答案更远。
+#    对上千亿参数、跑几万步的网络，1e-5 可能合适：学习率取决于规模、步数和优化器，没有万能的起点。
+#    从 1e-5 **再往下**调，只会离答案更远。
 # 2. “导致过拟合”说错了：过拟合时**训练**损失很低。学习率太大时，训练损失本身就降不下来（发散），并且冲毁预训练的权重。
 # 3. “从小到大”（002）与“从大到小”（000、001、004）说的是两件事：一次训练之内先升（预热，000、001、004 的下一句也这么说）后降（衰减）；
 #    而挑选峰值靠的是上面这样的扫描。
@@ -418,7 +418,7 @@ assert tuned[1e-1][0] > tuned[best][0] + 0.3  # too large a rate: the TRAINING l
 # 一次没有预热；一次有预热；后者走到第 200 步，再分成两路，一路不变，一路降到 0。
 
 # %% [markdown] lang="en"
-# Three conclusions:
+# Four conclusions:
 #
 # 1. AdamW moves a weight by at most about one learning rate a step, so 1e-5 times the number of steps is all the way it can go.
 #    For this small net that is next to nothing. For a net of 100 billion weights and tens of thousands of steps, 1e-5 may be
@@ -463,10 +463,10 @@ rates.plot([0, 10], [0.01, 0.01], color=start.COLOURS[2])
 rates.set(title="learning rate", xlabel="step", ylim=(0, 0.0125))
 first.plot(smooth(constant)[:100], lw=3, label="warm-up")
 first.plot(smooth(abrupt), color=start.COLOURS[2], label="no warm-up")
-first.set(title="nats per token, the beginning", xlabel="step", ylim=(0, 8))
+first.set(title="loss: the beginning", xlabel="step", ylabel="nats per token", ylim=(0, 8))
 last.plot(range(200, 300), smooth(constant)[200:], lw=3, label="constant")
 last.plot(range(200, 300), smooth(decayed)[200:], color=start.COLOURS[1], label="decay")
-last.set(title="the end, magnified", xlabel="step", ylim=(FLOOR, 1.6))
+last.set(title="loss: the end", xlabel="step", ylim=(FLOOR, 1.6))
 for ax in (first, last):
     ax.legend(frameon=False)
 plt.show()
