@@ -11,6 +11,7 @@ notebooks/solutions/NN_name.ipynb. The code runs once, and both languages show w
 code cells and those with the tag "setup".
 """
 
+import os
 import re
 import socket
 import time
@@ -27,6 +28,7 @@ from nbformat import NotebookNode
 
 from gpt.errors import UserError
 from gpt.running.command_line import parse_flags, run_main
+from notebooks.start import STATIC
 
 NOTEBOOKS = Path(__file__).resolve().parent
 LANGUAGES = {"zh": NOTEBOOKS, "en": NOTEBOOKS / "en"}  # language -> folder of its notebooks
@@ -97,6 +99,7 @@ def join_lines(text: str) -> str:
 def run(made: NotebookNode, folder: Path) -> None:
     """Run a notebook in `folder`, as Jupyter does, and put the outputs into it."""
     end = time.monotonic() + TIME_LIMIT
+    os.environ[STATIC] = "1"  # the kernel inherits it
     client = NotebookClient(
         made,
         timeout_func=lambda cell: max(1, int(end - time.monotonic())),

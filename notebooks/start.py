@@ -1,9 +1,13 @@
-"""What each lesson begins with: the folder, the look of the pictures, and the model that it reads."""
+"""What each lesson begins with: the folder, the look of the pictures, sliders, and the model that it reads."""
 
+import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 os.environ["TQDM_DISABLE"] = "1"  # no progress bars; tqdm reads it when it is imported
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # else `tokenizers` warns when a process is started beside it
@@ -15,6 +19,7 @@ import gpt.running.plots  # noqa: F401  it chooses a backend for files; so it mu
 from data.default import default_stories
 
 ROOT = Path(__file__).resolve().parent.parent
+STATIC = "LESSONS_STATIC"  # an environment variable: no sliders, nobody is there to move them
 # Okabe and Ito's colours, which colour-blind readers can tell apart (jfly.uni-koeln.de/color, 2008).
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 
@@ -36,6 +41,28 @@ def here() -> None:
             "font.size": 9,
         }
     )
+
+
+def slider(draw: Callable, **ranges: Any) -> None:
+    """Draw a picture, and where Jupyter can show sliders, below it another that follows them.
+
+    ranges: an argument of `draw` -> (smallest, largest, step). Without a value for it, `draw` makes the picture that
+    everybody sees, on GitHub and without ipywidgets, too.
+    """
+    draw()
+    widgets = live_widgets()
+    if widgets is not None:
+        widgets.interact(draw, **ranges)
+
+
+def live_widgets() -> ModuleType | None:
+    """ipywidgets, if it is installed and a reader sits in front of Jupyter: not when the notebooks are built."""
+    if STATIC in os.environ or getattr(get_ipython(), "kernel", None) is None:
+        return None
+    try:
+        return importlib.import_module("ipywidgets")
+    except ImportError:
+        return None
 
 
 def corpus() -> Path:

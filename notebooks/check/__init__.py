@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
+NOT_A_NUMBER = "要返回一个数 / return one number"
 NOT_WRITTEN = "还没有写（或忘了 return） / not written yet (or `return` is missing)"
 
 
@@ -38,10 +41,16 @@ def attempt(function: Callable, *arguments: Any) -> tuple[Any, str]:
 def attempt_number(function: Callable, *arguments: Any) -> tuple[float, str]:
     """attempt, of a function that should return one number."""
     answer, problem = attempt(function, *arguments)
+    value = number(answer)
+    return (0.0, problem) if problem else (0.0 if value is None else value, "" if value is not None else NOT_A_NUMBER)
+
+
+def number(answer: Any) -> float | None:
+    """A number that the reader's function returned, or None for what is none."""
     try:
-        return (0.0, problem) if problem else (float(answer), "")
+        return float(answer.detach() if isinstance(answer, Tensor) else answer)  # float() warns of a gradient
     except (TypeError, ValueError, RuntimeError):
-        return 0.0, "要返回一个数 / return one number"
+        return None
 
 
 def attempt_list(function: Callable, *arguments: Any) -> tuple[list, str]:

@@ -48,6 +48,10 @@ def head(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Verdict:
         ),
         "没有除以 √d / the scores are not divided by √d": (masked * math.sqrt(8)).softmax(-1) @ v,
         "要除以 √d，不是 d / divide by √d, not by d": (masked / math.sqrt(8)).softmax(-1) @ v,
+        "d 是通道数，不是词元数 T / d is the number of channels, not T": (masked * math.sqrt(8 / 6)).softmax(-1) @ v,
+        "q 和 k 颠倒了：分数是 q @ k.T / q and k are exchanged: the scores are q @ k.T": (
+            scores.T.masked_fill(~seen, -math.inf).softmax(-1) @ v
+        ),
         "掩码要在 softmax 之前填 −∞，而不是之后填 0 / put -inf before softmax, not 0 after it": (
             scores.softmax(-1) * seen
         )
@@ -84,6 +88,15 @@ def layer_norm(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Verdict:
         + shift,
         "这是批归一化：词元之间不该有关系 / that is batch normalisation: tokens must not mix": batch * gain + shift,
         "每个词元各自归一化，不是整篇一起 / normalise each token by itself, not the whole text": whole * gain + shift,
+        "每个词元各自归一化，不是整批一起 / normalise each token by itself, not the whole batch": (
+            (x - x.mean()) / torch.sqrt(x.var(correction=0) + 1e-5) * gain + shift
+        ),
+        "方差也要减均值再平方 / subtract the mean, from x and before squaring for the variance": (
+            x / torch.sqrt(x.square().mean(-1, keepdim=True) + 1e-5) * gain + shift
+        ),
+        "词元之间不该有关系：只在最后一维上算 / tokens of other texts must not mix: use the last dimension only": (
+            (x - x.mean(0)) / torch.sqrt(x.var(0, correction=0) + 1e-5) * gain + shift
+        ),
         "还要乘 gain、加 shift / multiply by gain and add shift": F.layer_norm(x, (8,)),
     }
     right = F.layer_norm(x, (8,), gain, shift)
@@ -132,6 +145,9 @@ def block(function: Callable[..., Tensor]) -> Verdict:
         ),
         "第二处要用 norm_2 / use norm_2 in the second place": middle + mlp(norm_1(middle)),
         "第二处归一化的应是注意力之后的 x / norm_2 gets the x after attention": middle + mlp(norm_2(x)),
+        "先注意力，后 MLP / attention comes first, then the MLP": (
+            x + mlp(norm_1(x)) + attend(norm_2(x + mlp(norm_1(x))))
+        ),
         "没有归一化 / nothing is normalised": x + attend(x) + mlp(x + attend(x)),
     }
     right = middle + mlp(norm_2(middle))

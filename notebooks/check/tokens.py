@@ -7,23 +7,33 @@ from notebooks.check import Verdict, attempt_list, attempt_number, report
 
 def merge(function: Callable[[list[bytes], bytes], list[bytes]]) -> Verdict:
     """Neighbours that spell the token are joined, from the left."""
-    cases = [("ababa", b"ab", [b"ab", b"ab", b"a"]), ("aaa", b"aa", [b"aa", b"a"]), ("xyz", b"ab", [b"x", b"y", b"z"])]
-    for letters, token, right in cases:
-        answer, problem = attempt_list(function, [letter.encode() for letter in letters], token)
+    cases = [
+        ("a b a b a", b"ab", [b"ab", b"ab", b"a"]),
+        ("a a a", b"aa", [b"aa", b"a"]),
+        ("x y z", b"ab", [b"x", b"y", b"z"]),
+        ("xa b ab c a bc", b"abc", [b"xa", b"b", b"abc", b"abc"]),
+    ]
+    for written, token, right in cases:
+        parts = written.encode().split()
+        answer, problem = attempt_list(function, list(parts), token)
         if problem:
             return report(False, problem)
         if answer == right:
             continue
         if not all(isinstance(part, bytes) for part in answer):
             hint = f"列表里每一项都应是 bytes，得到 {answer} / each item must be bytes"
-        elif b"".join(answer) != letters.encode():
-            hint = "字节变了：合并后要跳过两个 / bytes were lost or doubled: step over both that you join"
+        elif len(b"".join(answer)) < len(b"".join(parts)):
+            hint = "丢了字节：没合并的也要留下，包括最后一个 / bytes were lost: keep what is not joined, to the last"
+        elif b"".join(answer) != b"".join(parts):
+            hint = "字节变了：合并后要跳过两个 / bytes were doubled: step over both that you join"
         elif answer == [b"ab", b"a", b"b", b"a"]:
             hint = "只合并了第一处，要合并所有的 / only the first pair was joined: join all of them"
         elif answer == [b"a", b"aa"]:
             hint = "要从左往右合并 / join from the left, not from the right"
+        elif len(parts) == 6:
+            hint = f"要比较整个词元，不是其中的字节：{parts} 应得 {right} / compare whole tokens, not bytes inside them"
         else:
-            hint = f"{letters} + {token!r}: 得到 {answer}，应为 {right} / got and expected"
+            hint = f"{written} + {token!r}: 得到 {answer}，应为 {right} / got and expected"
         return report(False, hint)
     return report(True, "合并正确 / merged correctly")
 
@@ -51,7 +61,7 @@ def encode(function: Callable[[bytes, dict[bytes, int]], list[int]]) -> Verdict:
 
 def bigram(function: Callable[[dict[tuple[int, int], int], int, int, int], float]) -> Verdict:
     """p(b | a) with add-one smoothing."""
-    pairs = {(0, 1): 3, (0, 2): 1, (1, 0): 5}
+    pairs = {(0, 1): 3, (0, 2): 1, (1, 0): 6, (2, 1): 5, (2, 2): 1}
     answer, problem = attempt_number(function, dict(pairs), 0, 1, 5)
     if problem:
         return report(False, problem)
@@ -59,9 +69,11 @@ def bigram(function: Callable[[dict[tuple[int, int], int], int, int, int], float
     hints = [
         (3 / 4, "没有平滑：分子加一，分母加 V / no smoothing: add 1 above and V below"),
         (3 / 9, "分子要加一 / add 1 above"),
-        (4 / 14, "分母只数以 a 开头的对 / the denominator counts only pairs that begin with a"),
-        (4 / 10, "c(a) 数以 a 开头的对，不是以 a 结尾的 / c(a) counts pairs that begin with a, not end with it"),
-        (4 / 8, kinds),
+        (4 / 21, "分母只数以 a 开头的对 / the denominator counts only pairs that begin with a"),
+        (4 / 11, "c(a) 数以 a 开头的对，不是以 a 结尾的 / c(a) counts pairs that begin with a, not end with it"),
+        (4 / 13, "分母数的是 a，不是 b / the denominator counts a, not b"),
+        (4 / 8, "分母是 c(a)：以 a 开头的所有对，不只是 ab / the denominator is c(a): all pairs that begin with a"),
+        (4 / 10, kinds),
         (4 / 7, kinds),
         (4 / 5, "分母加的是 V，不是 1 / add V below, not 1"),
         (4 / 4, "分母也要加 V，否则概率加起来超过 1 / add V below, too, or the probabilities add up to more than 1"),
@@ -97,6 +109,10 @@ def windows(function: Callable[[list[int], int, int], list[list[int]]]) -> Verdi
             hint = "最后的词元丢了：短窗口也要留下 / the last tokens are lost: keep a shorter last window"
         elif step < length and answer == [ids[i : i + length] for i in range(0, len(ids), length)]:
             hint = "起点要相差 step，不是 length / windows begin step tokens apart, not length"
+        elif answer[-1] == ids[-length:] and answer[:-1] == right[:-1]:
+            hint = (
+                "最后一个窗口也从隔 step 处开始，可以短 / the last window, too, begins step tokens on; it may be short"
+            )
         elif len(answer) > len(right):
             hint = "到了末尾就停：多出来的窗口全在前一个里 / stop at the end: a window lies within the one before"
         else:

@@ -135,6 +135,31 @@ plt.show()
 
 
 # %% [markdown] lang="zh"
+# 一行就是一个词元的注意力。下图把右图里 *your* 那一行画成柱子；装了 ipywidgets 的话，可以用滑块换一个词元（`token` 是它的序号）、换一个头，
+# 看看它们各看向哪里。
+# %% [markdown] lang="en"
+# A row is the attention of one token. Below, the row of *your* in the right picture is drawn as bars. With ipywidgets installed,
+# sliders choose another token (`token` is its number) and another head: see what each of them looks at.
+# %%
+of_heads = attention_weights(q, k)[0]  # (4 heads, T, T)
+your = names.index(" your")
+
+
+def show_row(token=your, head=0):
+    plt.figure(figsize=(7, 2.2))
+    plt.bar(range(len(names)), of_heads[head, token], color=start.COLOURS[0])
+    plt.xticks(range(len(names)), names, rotation=90)
+    plt.gca().get_xticklabels()[token].set_color(start.COLOURS[1])
+    plt.ylabel("attention weight")
+    plt.ylim(0, 1)
+    plt.title(f"head {head}, what token {token} ({names[token].strip()}) looks at", fontsize=9)
+    plt.show()
+
+
+start.slider(show_row, token=(0, len(names) - 1, 1), head=(0, len(of_heads) - 1, 1))
+
+
+# %% [markdown] lang="zh"
 # ## 2　一个块：残差和层归一化
 #
 # GPT-2 由许多相同的**块**（block）叠成，每块两行（`gpt/model.py` 的 `Block`）：

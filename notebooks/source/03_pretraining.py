@@ -3,23 +3,24 @@
 #
 # 学完这一课，你能够：
 #
-# - 亲手写出 SGD、AdamW 和 Muon，并与 `gpt/optim.py`、`gpt/muon.py` 核对；
+# - 亲手写出 SGD、Muon 和 AdamW（练习 1），并与 `gpt/optim.py`、`gpt/muon.py` 核对；
 # - 用实验（而不是口诀）选学习率，说清楚预热、梯度累积、混合精度各改变了什么、没改变什么；
 # - 拿训练损失与玩具世界的**精确下限**比较，知道“还差多少”。
 #
-# 对应教程：000 §3.2 Step 1–2、Q2；001 §3.2.1、Q2–Q3；002 §4.2、Q2；003 §3.2、§4.2；004 Q2–Q3。
+# 对应教程：000 §3.2 Step 1–2、Q2–Q3；001 §3.2.1、Q2–Q4；002 §4.2、Q2；003 §3.2、§4.2；004 Q2–Q4（教程的编号、小世界、损失、奈特和下限，见第 1 课）。
 
 # %% [markdown] lang="en"
 # # Lesson 3: pretraining
 #
 # After this lesson you will be able to:
 #
-# - write SGD, AdamW and Muon by hand, and hold them equal to `gpt/optim.py` and `gpt/muon.py`;
+# - write SGD, Muon and (in exercise 1) AdamW by hand, and hold them equal to `gpt/optim.py` and `gpt/muon.py`;
 # - choose a learning rate by experiment instead of by a rule, and say what warm-up, gradient accumulation and mixed
 #   precision change and what they do not;
 # - compare a training loss with the **exact floor** of the toy world, and so know how much is left to learn.
 #
-# It goes with tutorials 000 §3.2 Step 1–2, Q2; 001 §3.2.1, Q2–Q3; 002 §4.2, Q2; 003 §3.2, §4.2; 004 Q2–Q3.
+# It goes with tutorials 000 §3.2 Step 1–2, Q2–Q3; 001 §3.2.1, Q2–Q4; 002 §4.2, Q2; 003 §3.2, §4.2; 004 Q2–Q4. (Lesson 1 says
+# which tutorial has which number, and what the toy world, a loss, a nat and the floor are.)
 
 # %%
 import sys
@@ -32,6 +33,7 @@ start.here()
 
 # %%
 import contextlib
+import copy
 import io
 import math
 
@@ -49,7 +51,7 @@ from gpt.files.tokens_folder import TokensFolder
 from gpt.generate import score
 from gpt.model import GPT, GPTConfig
 from gpt.muon import Muon, orthogonalize
-from gpt.optim import SGD, AdamW, build_optimizers, learning_rate_scale, set_learning_rate
+from gpt.optim import SGD, build_optimizers, learning_rate_scale, set_learning_rate
 from gpt.running.run_folder import read_metrics
 from gpt.running.train_config import TrainConfig
 from notebooks.check import pretraining as check
@@ -107,40 +109,50 @@ for story in some:
     costs = [-choice.logprob / math.log(2) for choice in score(tiny, [end, *tokenizer.encode(story.text), end])]
     model_bits.append(sum(costs))
     first_word_bits.append(costs[0])
-mean = lambda values: sum(values) / len(values)  # noqa: E731
+
+
+def mean(values):
+    return sum(values) / len(values)
+
+
 true_bits = mean([story.bits for story in some])
-print(f"entropy of the world      {story_entropy():6.2f} bits in an average story (computed, not sampled)")
-print(f"these 60 stories, truth   {true_bits:6.2f} bits")
-print(
-    f"these 60 stories, out/tiny{mean(model_bits):6.2f} bits, of which the first word costs {mean(first_word_bits):.2f}"
-)
+without_first = mean(model_bits) - mean(first_word_bits)
+print(f"entropy of the world       {story_entropy():6.2f} bits in an average story (computed, not sampled)")
+print(f"these 60 stories, truth    {true_bits:6.2f} bits")
+print(f"these 60 stories, out/tiny {mean(model_bits):6.2f} bits: {mean(model_bits) - true_bits:.2f} are left to learn")
+print(f"without the first word     {without_first:6.2f} bits, as the formula of 002 counts")
 assert true_bits < mean(model_bits) < 1.15 * true_bits
 assert mean(first_word_bits) > 1  # what the formula of 002 leaves out
 
 # %% [markdown] lang="zh"
-# 模型的每一项都算上，才能与真值相比：它比真值多出的那几个比特，就是模型还没学会的部分（KL 散度）。若照 002 的公式漏掉第一个词，
-# 得到的数会偏小，甚至可能“低于下限”，比较就没有意义了。
+# 每一项都算上，模型才能与真值相比：多出来的那几个比特，就是模型还没学会的部分（平均起来叫 KL 散度）。照 002 的公式漏掉第一个词，
+# 差距就凭空小了近两个比特；模型再好三个比特，还会“低于下限”，比较就没有意义了。
 #
 # ## 2　一个训练循环
 #
 # 下面是全课要用的训练循环：取一批、算损失、反向传播、更新。它就是 `train.py` 的循环去掉保存与评估之后剩下的样子。
 # 网络很小（2 层、64 通道），这样一次实验只要几秒。`speed_up` 把各层换成更快、结果相同的版本。
+#
+# 从这里起，损失的单位是每词元多少**奈特**（nat）：把以 2 为底的对数换成自然对数，1 奈特约合 1.44 比特。
 
 # %% [markdown] lang="en"
-# Only with every term can the model be compared with the truth: the few bits above it are what the model has not learned (the
-# KL divergence). Without the first word, as in the formula of 002, the number is too small and may even fall "below the
-# floor"; the comparison then means nothing.
+# Only with every term can the model be compared with the truth: the few bits above it are what the model has not learned (their
+# mean is called the KL divergence). Without the first word, as in the formula of 002, the gap looks nearly two bits smaller than
+# it is. A model three bits better would even fall "below the floor": the comparison would mean nothing.
 #
 # ## 2. One training loop
 #
 # This loop serves the whole lesson: take a batch, compute the loss, go backward, update. It is the loop of `train.py` without
 # saving and evaluating. The net is small (2 layers, 64 channels), so that an experiment takes seconds. `speed_up` exchanges the
 # layers for faster ones that compute the same.
+#
+# From here on a loss is in **nats** per token: natural logarithms instead of those to base 2. One nat is about 1.44 bits.
 
 # %%
 SHAPE = GPTConfig(corpus.vocab_size, context_length=176, n_layer=2, n_head=4, n_embd=64, position="rotary")
 CPU = torch.device("cpu")
-FLOOR = corpus.meta["entropy_bits_per_byte"] / corpus.bits_per_byte(1.0)  # nats per token
+ONE_NAT = corpus.bits_per_byte(1.0)  # what a loss of 1 nat per token is in bits per byte (exercise 4)
+FLOOR = corpus.meta["entropy_bits_per_byte"] / ONE_NAT  # nats per token
 STEPS = 100
 
 
@@ -151,12 +163,12 @@ def new_model():
     return model
 
 
-def pretrain(model, optimizers, schedule, dtype=torch.float32, steps=STEPS):
+def pretrain(model, optimizers, schedule, dtype=torch.float32, steps=range(STEPS)):
     """The loss of each step. schedule(step) -> share of the peak learning rate."""
     losses = []
-    for step in range(steps):
+    for step in steps:
         inputs, targets = dataset.batch(step)
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):  # only section 7 asks for another dtype
             logits = model(inputs)  # (B, T, V)
         loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
         loss.backward()
@@ -177,8 +189,9 @@ def usual(step):
     return learning_rate_scale(step, STEPS, 10)  # 10 steps of warm-up, then a straight line to 0
 
 
-def adamw(model, rate):
-    return build_optimizers(model, "adamw", rate, 0.03, 0.1)
+def optimizers_of(model, name, rate):
+    """rate: of "sgd" or "adamw"; with "muon", the matrices of the blocks have a rate of their own."""
+    return build_optimizers(model, name, rate, muon_learning_rate=0.1, weight_decay=0.1)
 
 
 print(
@@ -186,24 +199,33 @@ print(
 )
 
 # %% [markdown] lang="zh"
-# ## 3　SGD、AdamW、Muon，亲手写
+# ## 3　SGD、AdamW、Muon
 #
-# 教程 003 §4.2 给出梯度下降公式 $\theta_{t+1} = \theta_t - \alpha \nabla J(\theta_t)$，但没有任何代码；其余几篇只说“使用 AdamW”。三个优化器都只有几行：
+# 教程 003 §4.2 给出梯度下降公式 $\theta_{t+1} = \theta_t - \alpha \nabla J(\theta_t)$，但没有任何代码；其余几篇只说“使用 AdamW”。
+# 三个优化器都只有几行。$g$ 是梯度，$\lambda$ 是权重衰减：每一步让权重缩短一点。
 #
-# - **SGD**：照公式走。
-# - **AdamW**：梯度的滑动平均除以梯度的“惯常大小”，所以每个权重每步都走大约一个学习率那么远；权重衰减不经过梯度。
-# - **Muon**：对矩阵，把动量的所有方向调成一样强（正交化），再走一步。
+# - **SGD**：照公式走，$\theta \leftarrow \theta - \alpha(g + \lambda\theta)$。
+# - **AdamW**：记两个滑动平均，梯度的 $m \leftarrow \beta_1 m + (1-\beta_1)g$ 和梯度平方的 $v \leftarrow \beta_2 v + (1-\beta_2)g^2$。
+#   两个都从 0 开始，前几步偏小，所以先修正：$\hat m = m/(1-\beta_1^t)$，$\hat v = v/(1-\beta_2^t)$，$t$ 是第几步。
+#   然后 $\theta \leftarrow \theta - \alpha\bigl(\hat m/(\sqrt{\hat v}+\epsilon) + \lambda\theta\bigr)$。
+#   $\sqrt{\hat v}$ 是梯度的“惯常大小”，除以它，每个权重每步都走大约一个学习率那么远。它的代码是练习 1。
+# - **Muon**：只管矩阵。动量（梯度的滑动平均）总可以写成 $USV^\top$（奇异值分解）：$U$、$V$ 是方向，$S$ 是各个方向的强弱。
+#   梯度通常只有几个方向很强；Muon 把所有方向调成差不多一样强（正交化），再走一步。
 
 # %% [markdown] lang="en"
-# ## 3. SGD, AdamW and Muon by hand
+# ## 3. SGD, AdamW and Muon
 #
 # Tutorial 003 §4.2 gives the formula $\theta_{t+1} = \theta_t - \alpha \nabla J(\theta_t)$ without code; the others only say "use AdamW". Each of the
-# three takes a few lines:
+# three takes a few lines. $g$ is the gradient; $\lambda$ is the weight decay, which makes the weights a little shorter in each step.
 #
-# - **SGD** follows the formula.
-# - **AdamW** divides the running mean of the gradient by the gradient's usual size, so that each weight moves about one learning
-#   rate a step; weight decay does not go through the gradient.
-# - **Muon**, for matrices, makes all directions of the momentum equally strong (orthogonal) before it takes the step.
+# - **SGD** follows the formula: $\theta \leftarrow \theta - \alpha(g + \lambda\theta)$.
+# - **AdamW** keeps two running means, of the gradient, $m \leftarrow \beta_1 m + (1-\beta_1)g$, and of its square, $v \leftarrow \beta_2 v + (1-\beta_2)g^2$. Both
+#   begin at 0 and are too small at first; they are corrected, $\hat m = m/(1-\beta_1^t)$ and $\hat v = v/(1-\beta_2^t)$ in step $t$. Then
+#   $\theta \leftarrow \theta - \alpha\bigl(\hat m/(\sqrt{\hat v}+\epsilon) + \lambda\theta\bigr)$. $\sqrt{\hat v}$ is the gradient's usual size; divided by it, each
+#   weight moves about one learning rate a step. Its code is exercise 1.
+# - **Muon** is for matrices. The momentum (a running mean of the gradient) can be written as $USV^\top$, its singular value
+#   decomposition: $U$ and $V$ are directions, $S$ says how strong each is. In most gradients a few directions are strong. Muon makes
+#   all of them about equally strong (it orthogonalises the matrix) before it takes the step.
 
 
 # %%
@@ -211,17 +233,9 @@ def sgd(weight, grad, state, lr, decay=0.0):
     return weight - lr * (grad + decay * weight)
 
 
-def adamw_by_hand(weight, grad, state, lr, decay=0.1, beta1=0.9, beta2=0.95):
-    state["t"] = t = state.get("t", 0) + 1
-    state["mean"] = beta1 * state.get("mean", 0) + (1 - beta1) * grad
-    state["square"] = beta2 * state.get("square", 0) + (1 - beta2) * grad**2
-    mean, square = state["mean"] / (1 - beta1**t), state["square"] / (1 - beta2**t)
-    return weight - lr * (mean / (square.sqrt() + 1e-8) + decay * weight)
-
-
 def muon(weight, grad, state, lr, decay=0.1, mu=0.95):
     state["momentum"] = mu * state.get("momentum", 0) + (1 - mu) * grad
-    direction = orthogonalize(mu * state["momentum"] + (1 - mu) * grad)  # all singular values become about 1
+    direction = orthogonalize(mu * state["momentum"] + (1 - mu) * grad)
     return weight * (1 - lr * decay) - lr * max(1, weight.size(0) / weight.size(1)) ** 0.5 * direction
 
 
@@ -238,26 +252,32 @@ def difference(by_hand, build):
     return (ours - theirs).abs().max().item()
 
 
-for by_hand, build in (
-    (sgd, lambda groups: SGD(groups, 0.02)),
-    (adamw_by_hand, lambda groups: AdamW(groups, 0.02, betas=(0.9, 0.95))),
-    (muon, lambda groups: Muon(groups, 0.02)),
-):
-    assert difference(by_hand, build) < 1e-5
-print("by hand = gpt/optim.py and gpt/muon.py, for all three")
+assert difference(sgd, lambda groups: SGD(groups, 0.02)) < 1e-5
+assert difference(muon, lambda groups: Muon(groups, 0.02)) < 1e-5
+print("by hand = gpt/optim.py and gpt/muon.py")
+
+inputs, targets = dataset.batch(0)
+model = new_model()
+F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten()).backward()
+gradient = model.transformer.h[0].mlp.c_fc.weight.grad  # of a matrix of the first block
+for name, matrix in (("gradient", gradient), ("orthogonalised", orthogonalize(gradient))):
+    strengths = torch.linalg.svdvals(matrix)  # S, the largest first
+    print(f"{name:15} strongest direction {strengths[0]:.4f}, median {strengths[len(strengths) // 2]:.4f}")
 
 # %% [markdown] lang="zh"
-# 同一个网络、同样的数据、同样的步数。每个优化器用适合自己的学习率（SGD 的要大几百倍）。虚线是下限：谁也越不过去。
+# 同一个网络、同样的数据、同样的步数。每个优化器都用扫描得来的好学习率（`docs/learning_rates.md`）：SGD 0.3，AdamW 0.01，
+# Muon 对矩阵 0.1、其余权重交给 AdamW 0.01。虚线是下限：谁也越不过去。
 
 # %% [markdown] lang="en"
-# The same net, the same data, as many steps. Each optimizer has a learning rate that suits it (SGD's is hundreds of times
-# larger). The dashed line is the floor, which nothing can cross.
+# The same net, the same data, as many steps. Each optimizer has a good rate, found by a sweep (`docs/learning_rates.md`): 0.3 for
+# SGD, 0.01 for AdamW, 0.1 for the matrices of Muon, whose other weights AdamW moves at 0.01. The dashed line is the floor, which
+# nothing can cross.
 
 # %%
 curves = {}
-for name, rate in (("sgd", 1.0), ("adamw", 6e-3), ("muon", 6e-3)):
+for name, rate in (("sgd", 0.3), ("adamw", 0.01), ("muon", 0.01)):
     model = new_model()
-    curves[name] = pretrain(model, build_optimizers(model, name, rate, 0.03, 0.1), usual)
+    curves[name] = pretrain(model, optimizers_of(model, name, rate), usual)
 fig, ax = plt.subplots()
 for name, losses in curves.items():
     ax.plot(smooth(losses))
@@ -272,8 +292,8 @@ print("mean loss of the last 8 steps:", {name: round(loss, 2) for name, loss in 
 assert FLOOR < last["muon"] < last["adamw"] < last["sgd"]
 
 # %% [markdown] lang="zh"
-# 003 §3.2 把“SGD、Adam 等”并列，好像可以随便挑。对语言模型并不是这样：常见词的梯度大、罕见词的梯度小，SGD 用同一个步长对待它们，
-# 于是大部分权重几乎不动；AdamW 按各自的大小缩放；Muon 连矩阵内部弱的方向也一并推动，所以同样的步数走得最远。
+# 003 §3.2 把“SGD、Adam 等”并列，好像可以随便挑。对语言模型不是这样。一种解释（Kunstner 等，2024）：词有多有少，常见词的梯度大、
+# 罕见词的梯度小，SGD 的一个步长不可能同时适合它们；AdamW 按各自的大小缩放。Muon 连矩阵内部弱的方向也一并推动，同样的步数走得最远。
 #
 # ## 4　学习率：1e-5 是答案吗？
 #
@@ -282,9 +302,10 @@ assert FLOOR < last["muon"] < last["adamw"] < last["sgd"]
 # 让它判断一个故事里的东西是丢了、坏了还是被抢了（500 个标签）。每个学习率从同一组权重出发。
 
 # %% [markdown] lang="en"
-# 003 §3.2 lists "SGD、Adam 等" side by side, as if any would do. For a language model they differ: gradients of frequent words
-# are large and those of rare words small, SGD takes the same step length for both, and most weights hardly move. AdamW scales
-# each by its own size. Muon also moves the weak directions inside a matrix, so it gets furthest in the same number of steps.
+# 003 §3.2 lists "SGD、Adam 等" side by side, as if any would do. For a language model they differ. One explanation (Kunstner et
+# al. 2024): some words are frequent and have large gradients, others are rare and have small ones, and SGD's one step length
+# cannot suit both; AdamW scales each by its own size. Muon also moves the weak directions inside a matrix, and gets furthest in
+# the same number of steps.
 #
 # ## 4. The learning rate: is 1e-5 the answer?
 #
@@ -299,7 +320,7 @@ pretrained, moved = {}, {}
 for rate in RATES:
     model = new_model()
     before = model.transformer.h[0].mlp.c_fc.weight.clone()
-    pretrained[rate] = smooth(pretrain(model, adamw(model, rate), usual))[-1]
+    pretrained[rate] = smooth(pretrain(model, optimizers_of(model, "adamw", rate), usual))[-1]
     moved[rate] = (model.transformer.h[0].mlp.c_fc.weight - before).abs().max().item()
     print(
         f"rate {rate:7.0e}: loss {pretrained[rate]:6.2f}, the furthest that a weight of an MLP moved: {moved[rate]:.4f}"
@@ -332,7 +353,7 @@ def finetune(rate, steps=40):
     net = GPTClassifier(tiny.config, PLOTS)
     net.transformer.load_state_dict(tiny.transformer.state_dict())
     speed_up(net, CPU, torch.float32)
-    optimizers = build_optimizers(net, "adamw", rate, 0.03, 0.1)
+    optimizers = optimizers_of(net, "adamw", rate)
     losses = []
     for step in range(steps):
         rows = torch.arange(16 * step, 16 * (step + 1)) % len(TRAIN[0])
@@ -371,64 +392,96 @@ for ax, height in ((left, 4), (right, 0.9)):
     ax.annotate("the tutorials'\n1e-5", (1e-5, height), xytext=(4, 0), textcoords="offset points")
 plt.show()
 best = max(RATES, key=lambda rate: tuned[rate][1])
-print(f"best here: {min(pretrained, key=pretrained.get):.0e} for pretraining, {best:.0e} for fine-tuning")
+equally_good = [f"{rate:.0e}" for rate in RATES if tuned[rate][1] == tuned[best][1]]
+print(
+    f"best here: {min(pretrained, key=pretrained.get):.0e} for pretraining, {' and '.join(equally_good)} for fine-tuning"
+)
 assert best > 1e-5 and tuned[1e-5][1] < tuned[best][1] - 0.2
 assert tuned[1e-1][0] > tuned[best][0] + 0.3  # too large a rate: the TRAINING loss is bad, so this is no over-fitting
 
 # %% [markdown] lang="zh"
-# 三点结论：
+# 四点结论：
 #
 # 1. AdamW 每步最多让一个权重走大约一个学习率那么远，所以 1e-5 乘以步数就是它能走的全部路程。对这个小网络，这几乎等于没动。
-#    对上千亿参数、跑几万步的网络，1e-5 可能合适：学习率取决于规模、步数和优化器，没有万能的起点。从 1e-5 **再往下**调，只会离
-#    答案更远。
+#    对上千亿参数、跑几万步的网络，1e-5 可能合适：学习率取决于规模、步数和优化器，没有万能的起点。
+#    从 1e-5 **再往下**调，只会离答案更远。
 # 2. “导致过拟合”说错了：过拟合时**训练**损失很低。学习率太大时，训练损失本身就降不下来（发散），并且冲毁预训练的权重。
-# 3. “从小到大”（002）与“从大到小”（000、001、004）说的是两件事：一次训练之内先升（预热）后降（衰减）；而挑选峰值靠的是上面这样的扫描。
+# 3. “从小到大”（002）与“从大到小”（000、001、004）说的是两件事：一次训练之内先升（预热，000、001、004 的下一句也这么说）后降（衰减）；
+#    而挑选峰值靠的是上面这样的扫描。
+# 4. 001 和 004 还说微调的学习率要比预训练“小1-2个数量级”。这里看不出来：预训练最好的学习率，用来微调也很好。我们的扫描一格就是 10 倍，
+#    任务又容易，所以这只是一个例子。
 #
 # ## 5　预热与衰减
 #
-# 开头几步，AdamW 的“惯常大小”还只是由一两个梯度估计的，此时迈大步容易走错。预热（warm-up）就是先小步走。结尾处把学习率降到 0，
-# 是为了平息批次之间的抖动。下面用比较大的峰值（3e-2）把三种做法画在一起。
+# 开头几步，AdamW 的“惯常大小”还只是由一两个梯度估计的，此时迈大步容易走错。**预热**（warm-up）就是先小步走。
+# 训练到后来，批次之间的抖动挡住了去路；**衰减**（decay）就是把学习率降到 0，让抖动平息。下面的峰值都是 0.01：
+# 一次没有预热；一次有预热；后者走到第 200 步，再分成两路，一路不变，一路降到 0。
 
 # %% [markdown] lang="en"
-# Three conclusions:
+# Four conclusions:
 #
 # 1. AdamW moves a weight by at most about one learning rate a step, so 1e-5 times the number of steps is all the way it can go.
 #    For this small net that is next to nothing. For a net of 100 billion weights and tens of thousands of steps, 1e-5 may be
 #    right: the rate depends on size, number of steps and optimizer. Going *down* from 1e-5 leads further away.
 # 2. "Over-fitting" is the wrong word: over-fitting has a *low training* loss. With too large a rate the training loss itself
 #    stays high (it diverges), and what was pretrained is destroyed.
-# 3. "Increase" (002) and "decrease" (000, 001, 004) are about two things. Within one run the rate rises first (warm-up) and
-#    falls later (decay). The peak is chosen by a sweep like the one above.
+# 3. "Increase" (002) and "decrease" (000, 001, 004) are about two things. Within one run the rate rises first (warm-up: the next
+#    sentence of 000, 001 and 004 says so, too) and falls later (decay). The peak is chosen by a sweep like the one above.
+# 4. 001 and 004 say, too, that fine-tuning needs a rate 10 to 100 times smaller than pretraining. It does not show here: the best
+#    rate of pretraining is a good one for fine-tuning, too. Our rates are a factor of 10 apart and the task is easy: one example.
 #
 # ## 5. Warm-up and decay
 #
-# In the first steps AdamW's "usual size" is an estimate from one or two gradients, and a long step may go wrong. Warm-up takes
-# short steps first. At the end the rate falls to 0, to calm the noise between batches. Here are three ways with a rather high
-# peak (3e-2).
+# In the first steps AdamW's "usual size" is an estimate from one or two gradients, and a long step may go wrong. **Warm-up** takes
+# short steps first. Later on the noise between batches is in the way; **decay** lets the rate fall to 0, so that the noise calms
+# down. All peaks below are 0.01: one run without warm-up, and one with it, which is split in two at step 200: one half goes on as
+# before, the rate of the other falls to 0.
+
 
 # %%
-schedules = {
-    "constant": lambda step: 1.0,
-    "decay only": lambda step: learning_rate_scale(step, STEPS, 0),
-    "warm-up and decay": usual,
-}
-found = {}
-fig, (left, right) = plt.subplots(1, 2)
-for name, schedule in schedules.items():
-    model = new_model()
-    losses = smooth(pretrain(model, adamw(model, 3e-2), schedule))
-    found[name] = losses[-1]
-    left.plot([3e-2 * schedule(step) for step in range(STEPS)])
-    right.plot(losses, label=name)
-left.set(xlabel="step", ylabel="learning rate", ylim=(0, 0.036))
-right.set(xlabel="step", ylabel="loss, nats per token")
-right.legend(frameon=False)
+def warm_up(step):
+    return min(1.0, (step + 1) / 10)
+
+
+def decay(step):
+    return (300 - step) / 100  # from step 200 on
+
+
+model = new_model()
+abrupt = pretrain(model, optimizers_of(model, "adamw", 0.01), lambda step: 1.0)
+model = new_model()
+optimizers = optimizers_of(model, "adamw", 0.01)
+common = pretrain(model, optimizers, warm_up, steps=range(200))
+twin, its_optimizers = copy.deepcopy((model, optimizers))  # the same weights and running means
+constant = common + pretrain(model, optimizers, warm_up, steps=range(200, 300))
+decayed = common + pretrain(twin, its_optimizers, decay, steps=range(200, 300))
+
+fig, (rates, first, last) = plt.subplots(1, 3, figsize=(7, 2.8))
+rates.plot([0.01 * warm_up(step) for step in range(300)], lw=3)
+rates.plot(range(200, 300), [0.01 * decay(step) for step in range(200, 300)], color=start.COLOURS[1])
+rates.plot([0, 10], [0.01, 0.01], color=start.COLOURS[2])
+rates.set(title="learning rate", xlabel="step", ylim=(0, 0.0125))
+first.plot(smooth(constant)[:100], lw=3, label="warm-up")
+first.plot(smooth(abrupt), color=start.COLOURS[2], label="no warm-up")
+first.set(title="loss: the beginning", xlabel="step", ylabel="nats per token", ylim=(0, 8))
+last.plot(range(200, 300), smooth(constant)[200:], lw=3, label="constant")
+last.plot(range(200, 300), smooth(decayed)[200:], color=start.COLOURS[1], label="decay")
+last.set(title="loss: the end", xlabel="step", ylim=(FLOOR, 1.6))
+for ax in (first, last):
+    ax.legend(frameon=False)
 plt.show()
-print("mean loss of the last 8 steps:", {name: round(loss, 2) for name, loss in found.items()})
+early = f"{smooth(abrupt)[-1]:.2f} without warm-up, {smooth(constant)[len(abrupt) - 1]:.2f} with"
+print(f"mean loss of 8 steps: at step 100 {early}")
+print(
+    f"                      at step 300 {smooth(constant)[-1]:.2f} with a constant rate, {smooth(decayed)[-1]:.2f} with decay"
+)
+assert FLOOR < smooth(decayed)[-1] < smooth(constant)[-1]
 
 # %% [markdown] lang="zh"
-# 意外：在这里预热**没有**帮上忙，带预热的那条线反而最高。网络小、步数少，梯度又被裁剪到长度 1，一开始就迈大步也不出事，先小步走只是
-# 浪费了步数。所以“要预热”不是定律，而是大网络、长训练里的经验；要不要用，跑一次就知道。（一次运行、一个种子，小差别不要当真。）
+# 预热在这里**没有**帮上忙：到第 100 步，有没有它几乎一样。网络小，梯度又被裁剪到长度 1，一开始就迈大步也不出事。所以“要预热”不是定律，
+# 而是大网络、长训练里的经验。衰减却立刻见效：同样的权重、同样的 100 步，学习率一降，损失就低下去一截。但衰减也不能来得太早：
+# 第 3 节的 AdamW 从第 10 步就开始降，到第 100 步，损失比这里不降的还高，因为那时损失还在快速下降，小步走只是少走了路。
+# （一次运行、一个种子，小差别不要当真。）
 #
 # ## 6　梯度累积：同样的梯度，更少的内存
 #
@@ -436,9 +489,12 @@ print("mean loss of the last 8 steps:", {name: round(loss, 2) for name, loss in 
 # 加起来才等于整批的平均。结果与一次算完相同（只差浮点舍入），所以它不改变训练，只是用时间换内存。
 
 # %% [markdown] lang="en"
-# A surprise: here warm-up did **not** help, its line ends highest. The net is small, the run short, and gradients are clipped to
-# length 1, so that long first steps do no harm, and short ones only waste time. Warm-up is no law but experience from large nets
-# and long runs; one run shows whether it is needed. (This is one run with one seed: take no small difference seriously.)
+# Warm-up did **not** help here: at step 100 the runs with and without it are nearly equal. The net is small and gradients are
+# clipped to length 1, so that long first steps do no harm. Warm-up is no law but experience from large nets and long runs. Decay
+# helps at once: from the same weights, in the same 100 steps, the loss falls as soon as the rate does. It must not come too early,
+# though. The rate of AdamW in section 3 fell from step 10 on, and the loss at step 100 was higher than that of the constant rate
+# here: the loss was still falling fast, and shorter steps only meant less of the way. (This is one run with one seed: take no small
+# difference seriously.)
 #
 # ## 6. Gradient accumulation: the same gradient with less memory
 #
@@ -480,8 +536,8 @@ assert abs(forgotten.norm() / whole.norm() - 4) < 1e-3
 precision = {}
 for dtype in (torch.float32, torch.bfloat16):
     model = new_model()
-    losses = pretrain(model, build_optimizers(model, "muon", 6e-3, 0.03, 0.1), usual)
-    trained = sum(weight.numel() for weight in model.parameters() if weight.grad is not None or weight.requires_grad)
+    losses = pretrain(model, optimizers_of(model, "adamw", 0.01), usual, dtype)
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     kinds = {str(weight.dtype) for weight in model.parameters()}
     precision[dtype] = smooth(losses)[-1]
     print(f"{dtype!s:15} {trained:,} weights trained, kept as {kinds}; last loss {precision[dtype]:.3f}")
@@ -492,25 +548,33 @@ x = torch.randn(512, 512)
 for dtype in (torch.float32, torch.bfloat16):
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         product = x @ x
-    error = (product.double() - x.double() @ x.double()).abs().max().item()
-    print(f"{dtype!s:15} a product comes out as {product.dtype}, its largest error {error:.1e}")
+    exact = x.double() @ x.double()
+    error = ((product - exact).norm() / exact.norm()).item()
+    print(f"{dtype!s:15} a product comes out as {product.dtype}, wrong by {error:.0e} of its size")
 
 # %% [markdown] lang="zh"
 # ## 8　权重衰减不是 L2 正则
 #
-# 000 Q3、001 Q4、004 Q4 建议“使用L2正则”。用 SGD 时，在损失里加 $\frac{\lambda}{2}\|\theta\|^2$（L2）与让权重每步衰减是一回事；用 AdamW 时不是
-# （Loshchilov 和 Hutter 2019）：L2 的梯度 $\lambda\theta$ 会先被除以梯度的惯常大小。于是梯度小的权重（词向量多半如此）几乎只剩 L2 这一项，
-# 被“归一化”成整步整步地拉向 0；解耦的衰减每步只拉掉 $\alpha\lambda$ 那么一点，对所有权重一视同仁。（词向量也是输出矩阵，所以没出现过的词元
-# 也收到梯度：它要学会不被猜中，在解耦衰减下反而变长。）下面同样的强度做两次：
+# 000 Q3、001 Q4、002 Q5、004 Q4 建议“L2正则”：在损失里加 $\frac{\lambda}{2}\|\theta\|^2$，也就是在梯度里加 $\lambda\theta$。
+# 用 SGD 时，这与让权重每步衰减是一回事；用 AdamW 时不是（Loshchilov 和 Hutter，2019）：
+#
+# - **L2**：$\lambda\theta$ 跟着梯度一起除以“惯常大小”。梯度很小的权重几乎只剩这一项，于是被整步整步地拉向 0。
+# - **解耦的衰减**（AdamW 的 W）：$\lambda\theta$ 不经过除法，每步只拉掉 $\alpha\lambda$ 那么一点，对所有权重一视同仁。
+#
+# 梯度小的，多半是少见的词的词向量。下面同样的强度 $\lambda$ 做两次，看三组词的词向量有多长。先猜：哪一组、哪一种拉得最短？
 
 # %% [markdown] lang="en"
 # ## 8. Weight decay is not L2 regularisation
 #
-# 000 Q3, 001 Q4 and 004 Q4 advise "使用L2正则". With SGD, $\frac{\lambda}{2}\|\theta\|^2$ in the loss (L2) and letting the weights decay are the
-# same. With AdamW they are not (Loshchilov and Hutter 2019): the gradient $\lambda\theta$ of L2 is divided by the gradient's usual size
-# first. Weights with small gradients, as most embeddings, are then left with little but L2, which is normalised to whole
-# steps towards 0; decoupled decay takes the small share $\alpha\lambda$ a step from all weights alike. (The embeddings are also the output matrix, so
-# a token that never came receives a gradient, too: it learns not to be guessed, and grows longer under decoupled decay.) Here are both at one strength:
+# 000 Q3, 001 Q4, 002 Q5 and 004 Q4 advise "L2正则": $\frac{\lambda}{2}\|\theta\|^2$ in the loss, which means $\lambda\theta$ in the gradient. With SGD
+# that is the same as letting the weights decay. With AdamW it is not (Loshchilov and Hutter 2019):
+#
+# - **L2**: $\lambda\theta$ is divided by the usual size, as the gradient is. A weight with a small gradient is left with little else,
+#   and is pulled towards 0 in whole steps.
+# - **Decoupled decay**, the W of AdamW: $\lambda\theta$ is not divided, and all weights alike lose the small share $\alpha\lambda$ a step.
+#
+# The smallest gradients are mostly those of the embeddings of rare words. Here are both at the same strength $\lambda$, and the length
+# of the embeddings of three groups of words. Guess first: which group becomes shortest, and with which of the two?
 
 # %%
 STRENGTH = 0.1
@@ -526,22 +590,22 @@ def lengths_of(model):
 
 
 def train_with(l2, decay):
-    """AdamW by hand for all matrices, with λθ in the gradient (l2) or beside it (decay)."""
+    """AdamW, with λθ of all matrices in the gradient (l2) or beside it (decay)."""
     model = new_model()
-    states = {name: {} for name, _ in model.named_parameters()}
+    optimizers, losses = build_optimizers(model, "adamw", 0.01, 0.1, weight_decay=decay), []
     for step in range(STEPS):
         inputs, targets = dataset.batch(step)
-        F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten()).backward()
-        with torch.no_grad():
-            for name, weight in model.named_parameters():
-                is_matrix = weight.ndim == 2
-                grad = weight.grad + l2 * is_matrix * weight
-                weight.copy_(adamw_by_hand(weight, grad, states[name], 6e-3 * usual(step), decay * is_matrix))
-                weight.grad = None
-    with torch.no_grad():
-        inputs, targets = dataset.batch(STEPS)
-        loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten()).item()
-    return loss, lengths_of(model)
+        loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
+        loss.backward()
+        for weight in model.parameters():
+            if weight.ndim == 2:
+                weight.grad += l2 * weight.detach()
+        set_learning_rate(optimizers, usual(step))
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        losses.append(loss.item())
+    return smooth(losses)[-1], lengths_of(model)
 
 
 norms = {"at the start": lengths_of(new_model())}
@@ -550,19 +614,29 @@ loss_l2, norms["L2 in the loss"] = train_with(STRENGTH, 0.0)
 print(f"{'mean length of an embedding':30}" + "".join(f"{name:>22}" for name in groups))
 for name, row in norms.items():
     print(f"{name:30}" + "".join(f"{length:22.3f}" for length in row.values()))
-print(f"loss on a new batch: decoupled {loss_decay:.2f}, L2 {loss_l2:.2f} nats/token")
+print(f"mean loss of the last 8 steps: decoupled {loss_decay:.2f}, L2 {loss_l2:.2f} nats/token")
+assert all(norms["L2 in the loss"][name] < norms["decoupled decay"][name] / 2 for name in groups)
 
 # %% [markdown] lang="zh"
+# L2 把没出现过的和少见的词几乎拉没了，常见的词也短了许多；损失高出一大截，因为同样的 $\lambda$ 对 L2 来说太强。
+# 解耦的衰减拉得很轻，三组都变长了，没出现过的词反而最长：词向量同时是输出矩阵，这些词要学会不被猜中，也收到梯度。
+#
 # ## 9　两次训练，一张图
 #
-# 比较两次训练，用不着网上的实验跟踪服务：`train.py` 每次都会写 `metrics.jsonl`，读出来画在一起就行。这里比较两种深度。图上画的是
-# **验证**损失与训练损失，下限还是那条虚线。
+# 比较两次训练，用不着网上的实验跟踪服务：`train.py` 每次都会写 `metrics.jsonl`，读出来画在一起就行。这里比较两种深度：
+# 线是训练损失，末尾的圆点是**验证**损失（没训练过的故事），虚线还是下限。
 
 # %% [markdown] lang="en"
+# L2 has pulled the words that never came, and the rare ones, to almost nothing, and has shortened frequent words, too; its loss is
+# far higher, because the same $\lambda$ is too strong for L2. Decoupled decay pulls gently: all three groups have grown, most of all the
+# words that never came. The embeddings are the output matrix, too, and these words get gradients that teach the model not to guess
+# them.
+#
 # ## 9. Two runs in one picture
 #
 # To compare two runs one needs no tracking service on the web: `train.py` writes a `metrics.jsonl` each time, and one picture can
-# show several. Here are two depths. The dots are **validation** losses; the dashed line is the floor again.
+# show several. Here are two depths. The lines are training losses, the dots at their ends **validation** losses (on stories that
+# were not trained on), and the dashed line is the floor again.
 
 
 # %%
@@ -605,15 +679,16 @@ plt.show()
 #
 # ### 练习 1　AdamW 的一步
 #
-# 写出 AdamW 的一步。`t` 从 1 开始；返回 `(新权重, 新的 mean, 新的 square)`。别忘了偏差修正（两个平均值都从 0 开始），权重衰减不进梯度。
+# 照第 3 节的公式写出 AdamW 的一步。`t` 从 1 数起；`mean` 和 `square` 是公式里的 $m$ 和 $v$。返回 `(新权重, 新的 mean, 新的 square)`，
+# 后两个是**没有**修正过的。权重衰减不进梯度。
 
 # %% [markdown] lang="en"
 # ## Exercises
 #
 # ### Exercise 1: one step of AdamW
 #
-# Write one step of AdamW. `t` counts from 1; return `(new weight, new mean, new square)`. Correct the bias of the two means, which
-# began at 0, and keep the weight decay out of the gradient.
+# Write one step of AdamW by the formulas of section 3. `t` counts from 1; `mean` and `square` are $m$ and $v$ there. Return
+# `(new weight, new mean, new square)`, the last two **not** corrected. The weight decay does not go into the gradient.
 
 
 # %% tags=["exercise"]
@@ -637,13 +712,14 @@ check.adamw(my_adamw)
 # ### 练习 2　学习率的时间表
 #
 # 返回第 `step` 步（从 0 数起）用峰值学习率的几成：前 `warmup` 步线性上升，第 `warmup - 1` 步到 1；然后线性下降，恰好在最后一步**之后**到 0。
-# `warmup` 可以是 0。
+# `warmup` 可以是 0。例如 `max_steps` 是 20、`warmup` 是 5：第 0 步 0.2，第 4 步和第 5 步都是 1，最后的第 19 步是 1/15。
 
 # %% [markdown] lang="en"
 # ### Exercise 2: the schedule of the learning rate
 #
 # Return the share of the peak rate for step `step`, counted from 0: up in a straight line over the first `warmup` steps, to reach 1
-# at step `warmup - 1`; then down in a straight line, to reach 0 just **after** the last step. `warmup` may be 0.
+# at step `warmup - 1`; then down in a straight line, to reach 0 just **after** the last step. `warmup` may be 0. With 20 steps and a
+# warm-up of 5, for example, step 0 has 0.2, steps 4 and 5 have 1, and the last one, step 19, has 1/15.
 
 
 # %% tags=["exercise"]
@@ -666,14 +742,14 @@ check.schedule(my_schedule)
 # ### 练习 3　梯度累积
 #
 # 把一批分成 `parts` 份（`inputs.chunk(parts)`，每份一样大），逐份反向传播，使 `model` 的梯度等于整批一次算出的梯度。`loss_of(model, x, y)`
-# 返回一份的平均损失。返回整批的平均损失（一个数）。
+# 返回一份的平均损失。要省内存，就得算完一份、反向传播一份，再算下一份。返回整批的平均损失（一个数）。
 
 # %% [markdown] lang="en"
 # ### Exercise 3: gradient accumulation
 #
 # Split a batch into `parts` equal parts (`inputs.chunk(parts)`) and go backward through each, so that the gradients of `model` are
-# those of the whole batch at once. `loss_of(model, x, y)` gives the mean loss of a part. Return the mean loss of the whole batch, a
-# number.
+# those of the whole batch at once. `loss_of(model, x, y)` gives the mean loss of a part. To save memory, go backward through one
+# part before the next is computed. Return the mean loss of the whole batch, a number.
 
 
 # %% tags=["exercise"]
@@ -698,13 +774,15 @@ check.accumulation(my_accumulation)
 # %% [markdown] lang="zh"
 # ### 练习 4　每字节多少比特
 #
-# 损失的单位是“每词元多少奈特”，换一套词表就不能比了。把它换算成每字节比特数，就与词表无关。
+# 损失的单位是“每词元多少奈特”，换一套词表就不能比了：词元越长，每个词元就越难猜。把它换算成每字节比特数，就与词表无关。
+# 这段文字有 `tokens` 个词元、`bytes` 个字节；奈特用自然对数，比特用以 2 为底的对数。
 
 # %% [markdown] lang="en"
 # ### Exercise 4: bits per byte
 #
-# A loss in nats per token cannot be compared between two vocabularies. Convert it to bits per byte, which does not depend on the
-# vocabulary.
+# A loss in nats per token cannot be compared between two vocabularies: longer tokens are harder to guess. Convert it to bits per
+# byte, which does not depend on the vocabulary. The text has `tokens` tokens and `bytes` bytes; nats are natural logarithms, bits
+# are logarithms to base 2.
 
 
 # %% tags=["exercise"]
@@ -731,7 +809,7 @@ check.bits_per_byte(my_bits_per_byte)
 # | 000 Q2、001 Q2、004 Q2 | “建议从1e-5开始调参，逐步减小学习率” | 取决于规模、步数、优化器；这里 1e-5 几乎不动 | 第 4 节 |
 # | 001 Q2、004 Q2 | 学习率过大“导致过拟合” | 训练损失本身降不下来，不是过拟合 | 第 4 节 |
 # | 000 §8.2 | 混合精度是“参数高效的微调方法” | 训练的权重一个不少，只是乘法的精度变了 | 第 7 节 |
-# | 000 Q3、001 Q4、004 Q4 | “使用L2正则” | 与 AdamW 合用时，L2 不等于权重衰减 | 第 8 节 |
+# | 000 Q3、001 Q4、002 Q5、004 Q4 | “L2正则” | 与 AdamW 合用时，L2 不等于权重衰减 | 第 8 节 |
 
 # %% [markdown] lang="en"
 # ## Summary
@@ -743,4 +821,4 @@ check.bits_per_byte(my_bits_per_byte)
 # | 000 Q2, 001 Q2, 004 Q2 | "建议从1e-5开始调参，逐步减小学习率" | it depends on size, steps and optimizer; here 1e-5 hardly moves | section 4 |
 # | 001 Q2, 004 Q2 | too large a rate "导致过拟合" (over-fits) | the training loss itself stays high: no over-fitting | section 4 |
 # | 000 §8.2 | mixed precision is "参数高效的微调方法" | all weights are trained; only the products' precision changes | section 7 |
-# | 000 Q3, 001 Q4, 004 Q4 | "使用L2正则" | with AdamW, L2 is not weight decay | section 8 |
+# | 000 Q3, 001 Q4, 002 Q5, 004 Q4 | "L2正则" | with AdamW, L2 is not weight decay | section 8 |

@@ -27,6 +27,7 @@ from notebooks import start
 
 start.here()
 # %%
+import random
 import re
 import statistics
 from collections import Counter
@@ -92,30 +93,38 @@ for probability, token in zip(p.tolist(), likeliest.tolist(), strict=True):
 six = likeliest[:6]
 print(f"the other {len(logits) - 6:,} tokens together: {1 - p[:6].sum():.1%}")
 assert p[:6].sum() > 0.95 and p[5] > 10 * p[6]
+
+
 # %% [markdown] lang="zh"
 # ## 温度（temperature）
 #
 # 先把 logit 除以温度 $T$，再做 softmax：$p = \mathrm{softmax}(z / T)$。$T<1$ 让大的更大，$T>1$ 把分布摊平。注意摊平帮了谁：
-# 尾巴里每个词的概率仍然很小，可是尾巴有两千多个词，加起来就不小了。
+# 尾巴里每个词的概率仍然很小，可是尾巴有两千多个词，加起来就不小了。装了 ipywidgets 的话，图下有一个滑块：把温度从 0.1 推到 3 试试。
 # %% [markdown] lang="en"
 # ## Temperature
 #
 # The logits $z$ are divided by the temperature $T$ before the softmax: $p = \mathrm{softmax}(z / T)$. $T<1$ makes the likely
 # likelier, $T>1$ flattens the distribution. Look at who gains: each word of the tail stays small, but there are two thousand
-# of them.
+# of them. With ipywidgets installed there is a slider below the picture: move the temperature from 0.1 to 3.
 # %%
-names = [tokenizer.decode([token]).strip() for token in six] + ["the\nrest"]
-figure, panels = plt.subplots(1, 4, figsize=(7, 2.6), sharey=True)
-for panel, temperature in zip(panels, (0.3, 1.0, 1.5, 2.0), strict=True):
-    p = (logits / temperature).softmax(-1)  # by hand
-    assert torch.allclose(p, probabilities(logits[None], Sampling(temperature))[0], atol=1e-6)
-    heights = [*p[six].tolist(), 1 - p[six].sum().item()]
-    panel.bar(names, heights, color=[start.COLOURS[0]] * 6 + [start.COLOURS[1]])
-    panel.set_title(f"temperature {temperature}", fontsize=9)
-    panel.text(6, heights[-1] + 0.02, f"{heights[-1]:.0%}", ha="center", color=start.COLOURS[1])
-    panel.tick_params(axis="x", labelsize=7, labelrotation=60)
-panels[0].set_ylabel("probability")
-plt.show()
+def show_temperatures(T=None):
+    """The distribution at the temperature T, or at four temperatures side by side."""
+    names = [tokenizer.decode([token]).strip() for token in six] + ["the\nrest"]
+    shown = (0.3, 1.0, 1.5, 2.0) if T is None else (T,)
+    _, panels = plt.subplots(1, len(shown), figsize=(7, 2.6), sharey=True, squeeze=False)
+    for panel, t in zip(panels[0], shown, strict=True):
+        p = (logits / t).softmax(-1)  # by hand
+        assert torch.allclose(p, probabilities(logits[None], Sampling(t))[0], atol=1e-6)
+        heights = [*p[six].tolist(), 1 - p[six].sum().item()]
+        panel.bar(names, heights, color=[start.COLOURS[0]] * 6 + [start.COLOURS[1]])
+        panel.set_title(f"temperature {t:.1f}", fontsize=9)
+        panel.text(6, heights[-1] + 0.02, f"{heights[-1]:.0%}", ha="center", color=start.COLOURS[1])
+        panel.tick_params(axis="x", labelsize=7, labelrotation=60)
+    panels[0, 0].set(ylabel="probability", ylim=(0, 1.05))
+    plt.show()
+
+
+start.slider(show_temperatures, T=(0.1, 3.0, 0.1))
 
 
 # %% [markdown] lang="zh"
@@ -299,7 +308,7 @@ for word in (" whistle", " banana"):
 print("the judge:", judge(told[0]).reason)
 assert accepted[" banana"] == 0 and accepted[" whistle"] >= 6
 # %% [markdown] lang="zh"
-# 有趣的是，模型接下来照样写哨子：它“知道”香蕉不对（那个词元的对数概率低得多），却没有办法删掉它，这篇故事也就不可能再一致了。
+# 有趣的是，模型接着写出来的并不是香蕉：它“知道”香蕉不对（那个词元的对数概率低得多），却没有办法删掉它，这篇故事也就不可能再一致了。
 # 要丢掉坏文本，得靠模型之外的东西：多写几篇，再挑一篇。
 #
 # ## 抽 n 次，取裁判接受的第一篇
@@ -308,8 +317,8 @@ assert accepted[" banana"] == 0 and accepted[" whistle"] >= 6
 # （教程 001、002、004 §8.4）最简单的做法就是这样。没有裁判的时候，可以让模型自己给每篇打分（每个词元的平均对数概率），挑分数最高的一篇：
 # 也有用，但差得多。
 # %% [markdown] lang="en"
-# The model goes on with the whistle all the same. It "knows" that the banana is wrong (that token's log-probability is far
-# lower), but it has no way to delete it, so the story can no longer be consistent. Only something outside the model can
+# The model does not go on with the banana. It "knows" that the banana is wrong (that token's log-probability is far lower),
+# but it has no way to delete it, so the story can no longer be consistent. Only something outside the model can
 # throw away a bad text: write several, and choose one.
 #
 # ## Draw n, take the first that the judge accepts
@@ -322,10 +331,10 @@ assert accepted[" banana"] == 0 and accepted[" whistle"] >= 6
 told = sample_stories(model, tokenizer, 192, 1.0, seed=1000)
 ok, own = [judge(story).consistent for story in told], [nats_per_token(story) for story in told]
 p = statistics.mean(ok)
-sizes = (1, 2, 4, 8, 16)
+sizes, chance = (1, 2, 4, 8, 16), random.Random(0)
 by_judge, by_formula, by_model = [], [], []
 for n in sizes:
-    groups = [range(i, i + n) for i in range(0, len(told), n)]
+    groups = [chance.sample(range(len(told)), n) for _ in range(2000)]  # n of the stories at a time
     by_judge.append(statistics.mean(any(ok[i] for i in group) for group in groups))
     by_formula.append(1 - (1 - p) ** n)
     by_model.append(statistics.mean(ok[max(group, key=lambda i: own[i])] for group in groups))
@@ -339,7 +348,7 @@ panel.set(xlabel="n stories, temperature 1", ylabel="the chosen one is consisten
 panel.set_xticks(sizes, map(str, sizes))
 panel.minorticks_off()
 plt.show()
-assert by_judge[-1] > by_model[-1] > by_judge[0]
+assert by_judge[-1] > max(by_model) > by_judge[0]
 # %% [markdown] lang="zh"
 # ## 常识：两种结局，哪一种更可能？
 #
