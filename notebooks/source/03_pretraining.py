@@ -347,7 +347,7 @@ def labelled(seed, count):
 TRAIN, TEST = labelled(seed=501, count=500), labelled(seed=502, count=200)
 
 
-def finetune(rate, steps=40):
+def finetune(rate, steps=30):
     """(Loss of the last steps on the training texts, accuracy on new ones) after full fine-tuning."""
     torch.manual_seed(0)
     net = GPTClassifier(tiny.config, PLOTS)
@@ -385,7 +385,7 @@ left.set(title="pretraining, 100 steps", ylabel="loss, nats per token", ylim=(0,
 right.plot(RATES, [accuracy for _, accuracy in tuned.values()], "o-", color=start.COLOURS[1])
 right.axhline(1 / 3, color="black", ls="--", lw=1)
 right.annotate("guessing", (1e-2, 1 / 3), xytext=(0, 3), textcoords="offset points")
-right.set(title="fine-tuning, 40 steps", ylabel="accuracy on new stories", ylim=(0, 1.05))
+right.set(title="fine-tuning, 30 steps", ylabel="accuracy on new stories", ylim=(0, 1.05))
 for ax, height in ((left, 4), (right, 0.9)):
     ax.set(xscale="log", xlabel="peak learning rate of AdamW")
     ax.axvline(1e-5, color="grey", lw=1, ls=":")
@@ -536,7 +536,7 @@ assert abs(forgotten.norm() / whole.norm() - 4) < 1e-3
 precision = {}
 for dtype in (torch.float32, torch.bfloat16):
     model = new_model()
-    losses = pretrain(model, optimizers_of(model, "adamw", 0.01), usual, dtype)
+    losses = pretrain(model, optimizers_of(model, "adamw", 0.01), usual, dtype, range(50))
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     kinds = {str(weight.dtype) for weight in model.parameters()}
     precision[dtype] = smooth(losses)[-1]
@@ -644,10 +644,10 @@ def run(name, n_layer):
     config = TrainConfig(
         GPTConfig(corpus.vocab_size, 176, n_layer, 4, 64, position="rotary"),
         Path("out/lessons/03") / name,
-        max_steps=80,
+        max_steps=60,
         batch_size=8,
         warmup_steps=10,
-        eval_every=80,
+        eval_every=60,
         data=corpus.folder,
         precision="float32",
         log_every=4,
@@ -671,7 +671,7 @@ for n_layer, colour in ((1, start.COLOURS[0]), (3, start.COLOURS[1])):
     assert validation[-1][1] > FLOOR
 ax.axhline(FLOOR, color="black", ls="--", lw=1)
 ax.annotate("exact floor", (0, FLOOR), xytext=(2, 3), textcoords="offset points")
-ax.set(xlabel="step", ylabel="loss, nats per token", xlim=(0, 90), ylim=(0, 8))
+ax.set(xlabel="step", ylabel="loss, nats per token", xlim=(0, 68), ylim=(0, 8))
 plt.show()
 
 # %% [markdown] lang="zh"
