@@ -88,7 +88,7 @@ def prepared(tmp_path_factory, corpus):
 
 
 FINETUNE = [
-    ("--data no_label.csv", "no column 'label': its first line names text, stars"),
+    ("--data no_label.csv", "no column 'label': its first line names text, stars; needed: text, label"),
     ("--data semicolons.csv", "its first line names text;label. Put commas between columns"),
     ("--data no_header.csv", "no_header.csv has no first line that names its columns, such as text,label"),
     ("--data header_only.csv", "holds no examples"),
@@ -106,7 +106,7 @@ FINETUNE = [
     ("--data new_label", "the test split has the label 'c', which training never had (it has a, b)"),
     ("--data both", "both train.csv and train.jsonl"),
     ("--data empty_folder", "holds no train.csv"),
-    ("--data nowhere", "nowhere holds no train.csv or train.jsonl"),
+    ("--data nowhere", "nowhere does not exist"),
     ("--data good.csv --task regression", "no number"),
     ("--data same_number.csv --task regression", "nothing to tell apart"),
     ("--data huge_number.csv --task regression", "the train split has the label 3e+40, which weights cannot hold"),

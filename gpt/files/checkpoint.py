@@ -125,7 +125,7 @@ def save_resume(state: dict, path: Path) -> None:
 def load_resume(path: Path) -> dict:
     """Read a resume file. Raises UserError if it is missing or damaged, or is a pickle that would run code."""
     if not path.is_file():
-        raise UserError(f"nothing to resume: {path} does not exist; start without --resume")
+        raise UserError(f"nothing to resume: {path} does not exist. Begin anew: without --resume, or with --overwrite if this folder holds a run")
     try:
         with zipfile.ZipFile(path) as archive:  # torch itself does not verify the checksums
             if damaged := archive.testzip():
@@ -138,4 +138,4 @@ def load_resume(path: Path) -> dict:
         raise
     except Exception as error:  # a damaged file can cause any exception in the parsers
         reason = str(error).split("\n")[0].split(". ")[0]
-        raise UserError(f"{path} cannot be read ({reason}): delete it and train again, or restore a copy") from None
+        raise UserError(f"{path} cannot be read ({reason}): restore a copy, or train again with --overwrite") from None

@@ -40,7 +40,7 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises UserError if the file is no JSONL, is damaged, or is not UTF-8.
     """
     if path.suffix.lower() != ".jsonl":
-        raise UserError(f"{path} is neither .csv nor .jsonl")
+        raise UserError(f"{path} does not end in .jsonl: this task reads one JSON object a line")
     try:
         with path.open(encoding=encoding_of(path), newline="") as file:
             yield from json_objects(file, path)
@@ -63,7 +63,8 @@ def csv_rows(file: TextIO, path: Path, columns: tuple[str, ...]) -> Iterator[tup
         for name in columns:
             if name not in header:
                 named = ", ".join(header)
-                hint = ". Put commas between columns" if len(header) == 1 and re.search("[;\t，；]", named) else ""
+                separated = len(header) == 1 and re.search("[;\t，；]", named)
+                hint = ". Put commas between columns" if separated else f"; needed: {', '.join(columns)}"
                 raise UserError(f"{path} has no column {name!r}: its first line names {named}{hint}")
             if header.count(name) > 1:
                 raise UserError(f"{path} has {header.count(name)} columns {name!r}: rename or remove all but one")
