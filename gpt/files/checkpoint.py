@@ -125,7 +125,7 @@ def save_resume(state: dict, path: Path) -> None:
 def load_resume(path: Path) -> dict:
     """Read a resume file. Raises UserError if it is missing or damaged, or is a pickle that would run code."""
     if not path.is_file():
-        raise UserError(f"nothing to resume: {path} does not exist. Begin anew: without --resume, or with --overwrite if this folder holds a run")
+        raise UserError(f"nothing to resume: {path} does not exist. Begin anew, with --overwrite in place of --resume")
     try:
         with zipfile.ZipFile(path) as archive:  # torch itself does not verify the checksums
             if damaged := archive.testzip():

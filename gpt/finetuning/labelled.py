@@ -38,8 +38,9 @@ def read_splits(data: Path, seed: int, read: Callable[[Path], list], stratify: b
     else:
         files = {"train": data, "val": None, "test": None}
     if files["train"] is None or not files["train"].is_file():
-        wrong = "holds no train.csv or train.jsonl, and is not such a file itself" if data.exists() else "does not exist"
-        raise UserError(f"{data} {wrong}")
+        if not data.exists():
+            raise UserError(f"{data} does not exist")
+        raise UserError(f"{data} holds no train.csv or train.jsonl, and is not such a file itself")
     splits = {split: read(path) for split, path in files.items() if path is not None}
     for split in ("test", "val"):
         if split not in splits:
