@@ -24,7 +24,7 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[
     Raises UserError if the file is neither, is damaged, is not UTF-8, or lacks a column.
     """
     if not holds_rows(path):
-        raise UserError(f"{path} is neither .csv nor .jsonl")
+        raise UserError(f"{path} is neither .csv nor .jsonl: save it as one of them (in Excel: Save As, CSV UTF-8)")
     read = csv_rows if path.suffix.lower() == ".csv" else json_rows
     try:
         with path.open(encoding=encoding_of(path), newline="") as file:
