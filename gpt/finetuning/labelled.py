@@ -33,13 +33,13 @@ def read_splits(data: Path, seed: int, read: Callable[[Path], list], stratify: b
 
     Raises UserError if files are missing, as `read` does, or if there are too few examples to split.
     """
+    if not data.exists():
+        raise UserError(f"{data} does not exist")
     if data.is_dir():
         files = {split: find_split(data, split) for split in SPLITS}
     else:
         files = {"train": data, "val": None, "test": None}
     if files["train"] is None or not files["train"].is_file():
-        if not data.exists():
-            raise UserError(f"{data} does not exist")
         raise UserError(f"{data} holds no train.csv or train.jsonl, and is not such a file itself")
     splits = {split: read(path) for split, path in files.items() if path is not None}
     for split in ("test", "val"):
