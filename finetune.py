@@ -159,7 +159,9 @@ def introduce_fine_tuning(
     for split, number in task.truncated.items():
         if number:
             print(f"         {number:,} {split} texts are longer than the context and are truncated")
-    print(f"plan     {max_steps:,} steps of {config.batch_size} texts\nmachine  {machine}")
+    epochs = max_steps * config.batch_size / len(task.tokens["train"])
+    least = " (as many as --min-steps asks for)" if max_steps == config.min_steps else ""
+    print(f"plan     {max_steps:,} steps of {config.batch_size} texts: {epochs:.3g} epochs{least}\nmachine  {machine}")
     if config.train in ("adapter", "prefix"):
         print(f"saved    as an adapter, which needs {config.model}: a plain model has no place for what is added")
     print(f"code     {code}", flush=True)

@@ -33,7 +33,7 @@ class ServeConfig:
     """0 takes a free one"""
     key_file: Path | None = None
     """a file with the key that clients must send"""
-    no_key: bool = False
+    no_key: tyro.conf.FlagCreatePairsOff[bool] = False
     """let everybody in who can reach the address"""
     rows: int = 32
     """texts written side by side"""

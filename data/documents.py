@@ -37,7 +37,7 @@ def find_files(paths: tuple[Path, ...], suffixes: tuple[str, ...], out: Path) ->
     """The files to read, each with its name for meta.json, in the same order on every machine. Files in `out`, the
     output folder, are skipped: it may be inside a folder of texts, and it holds a merges.txt on the second run."""
     found = []
-    endings = {suffix.lower() for suffix in suffixes}
+    endings = {"." + suffix.lower().removeprefix(".") for suffix in suffixes}
     for path in paths:
         if path.is_dir():
             inside = sorted((p.relative_to(path).as_posix(), p) for p in path.rglob("*") if p.suffix.lower() in endings)

@@ -95,7 +95,7 @@ TRAIN = [
     ("tiny --data tokens --learning-rate fast", "--learning-rate"),
     ("tiny --data tokens --learning-rate -1", "learning_rate"),
     ("tiny --data tokens --device abacus", "abacus"),
-    ("tiny --data tokens --out model", "already holds a run"),
+    ("tiny --data tokens --out model", "model already holds something else (model.safetensors)"),
     ("tiny --data tokens --out tokens --overwrite", "tokens is a tokens folder"),
     ("tiny --data tokens --weight-decay nan", "weight_decay"),
     ("tiny --data tokens --seed 99999999999999999999", "error: seed is 99999999999999999999"),

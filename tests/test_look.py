@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 import look
@@ -44,6 +45,20 @@ def test_a_picture_is_written(monkeypatch, capsys, folder, tmp_path, command, pi
     assert str(picture) in out
     pixels = imread(picture)[..., :3]
     assert pixels.std() > 0.02 and min(pixels.shape[:2]) > 100  # something is drawn
+
+
+def test_only_a_picture_of_our_own_is_replaced(monkeypatch, capsys, folder, tmp_path, pictures):
+    flags = ("surprise", "--model", folder, "--text", TEXT, "--out")
+    run(monkeypatch, capsys, *flags, tmp_path / "ours.png")
+    run(monkeypatch, capsys, *flags, tmp_path / "ours.png")
+    figure = Figure()
+    figure.savefig(tmp_path / "drawn.png")  # by matplotlib, but not by us
+    (tmp_path / "notes.png").write_text("not even a picture", encoding="utf-8")
+    (tmp_path / "folder.png").mkdir()
+    for name in ("drawn.png", "notes.png", "folder.png"):
+        with pytest.raises(UserError, match="not drawn by"):
+            run(monkeypatch, capsys, *flags, tmp_path / name)
+    assert (tmp_path / "notes.png").read_text(encoding="utf-8") == "not even a picture"
 
 
 def test_one_layer_of_attention_can_be_drawn_alone(monkeypatch, capsys, folder, tmp_path):

@@ -124,6 +124,7 @@ def place(tmp_path_factory, base, corpus):
     write_reviews(folder / "data/shopping/train.csv", 1000, seed=3)
     shutil.copytree(folder / "data/stories-2048", folder / "data/shop")
     shutil.copytree(folder / "out/tiny", folder / "out/shop")
+    (folder / "out/shop/train_config.json").touch()  # a run, which the SHORT commands may replace
     net = label_net(load_model(base), ("bad", "good"))
     save_classifier(net, load_tokenizer(base), folder / "out/sentiment")
     return folder

@@ -55,7 +55,7 @@ def whole_characters(text: str) -> str:
 
 def csv_rows(file: TextIO, path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict]]:
     """(Line number, row) of each row of a CSV file. Raises UserError as read_rows does."""
-    reader = csv.reader(file, strict=True)
+    reader, start = csv.reader(file, strict=True), 1
     try:
         header = next(reader, [])
         if not header:
@@ -79,6 +79,8 @@ def csv_rows(file: TextIO, path: Path, columns: tuple[str, ...]) -> Iterator[tup
                 yield start, dict(zip(header, row, strict=True))
             start = reader.line_num + 1
     except csv.Error as error:
+        if "end of data" in str(error):
+            raise UserError(f'{path}, line {start}: a " of this row is never closed') from None
         raise UserError(f"{path}, line {reader.line_num}: this is not CSV ({error})") from None
 
 

@@ -86,6 +86,8 @@ def take_share(examples: list, share: float, key: str, data: Path, stratify: boo
         counts = Counter(example.label for example in examples)
         candidates = [i for i in candidates if counts[examples[i].label] > 1]
         candidates.sort(key=lambda i: examples[i].label)
+        if not candidates:
+            raise UserError(f"{data} has a label of its own for each example (for numbers there is --task regression)")
     count = min(round(len(examples) * share), len(candidates))
     if not 0 < count < len(examples):
         raise UserError(

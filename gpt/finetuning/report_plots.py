@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from gpt.running.plots import FLOOR as OTHER
-from gpt.running.plots import INK, TRAIN, VALIDATION, plain
+from gpt.running.plots import INK, TRAIN, VALIDATION, plain, save_picture
 
 
 def plot_confusion(counts: list[list[int]], labels: tuple[str, ...], accuracy: float, path: Path) -> None:
@@ -25,8 +25,7 @@ def plot_confusion(counts: list[list[int]], labels: tuple[str, ...], accuracy: f
     axes.set_xticks(range(n), names, rotation=0 if n <= 4 else 45)
     axes.set_yticks(range(n), names)
     axes.set(xlabel="the model's answer", ylabel="the truth", title=f"test accuracy {accuracy:.1%}")
-    figure.savefig(path)
-    plt.close(figure)
+    save_picture(figure, path)
 
 
 NAMES_OF_SCORES = {"accuracy": "accuracy", "r2": "R²", "f1": "F1", "exact": "exact answers"}
@@ -53,8 +52,7 @@ def plot_learning_curve(rows: list[dict], score: str, best_step: int, title: str
     for axes in (top, bottom):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)
-    plt.close(figure)
+    save_picture(figure, path)
 
 
 def plot_label_curve(rows: list[dict], score: str, path: Path) -> None:
@@ -83,8 +81,7 @@ def plot_label_curve(rows: list[dict], score: str, path: Path) -> None:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    figure.savefig(path)
-    plt.close(figure)
+    save_picture(figure, path)
 
 
 def plot_scores(rows: dict[str, dict[str, float]], names: list[str], path: Path) -> None:
@@ -104,5 +101,4 @@ def plot_scores(rows: dict[str, dict[str, float]], names: list[str], path: Path)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, ncols=len(names), loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    figure.savefig(path)
-    plt.close(figure)
+    save_picture(figure, path)

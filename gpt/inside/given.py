@@ -15,11 +15,26 @@ Picture = Annotated[Path, arg(help="the .png file to write")]
 
 
 def check_picture(path: Path) -> None:
-    """Raises UserError if `path` does not end in .png or its folder does not exist, before any other work is done."""
+    """Raises UserError if `path` does not end in .png, its folder does not exist, or it is a file that is not one of
+    our pictures: before any other work is done."""
     if path.suffix.lower() != ".png":
         raise UserError(f"--out is {path}: the picture is a .png, so its name must end in .png")
     if not path.parent.is_dir():
         raise UserError(f"--out is {path}, but there is no folder {path.parent}: create it, or choose another one")
+    if path.exists() and path.stat().st_size and not is_our_picture(path):
+        raise UserError(f"{path} exists, and was not drawn by look.py: choose another name with --out")
+
+
+def is_our_picture(path: Path) -> bool:
+    from PIL import Image  # here, because they take a second to import
+
+    from gpt.running.plots import PROGRAM
+
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get("Software") == PROGRAM
+    except OSError:  # a folder, or no picture at all
+        return False
 
 
 def load_for_look(folder: Path, must_be_causal: bool = False) -> tuple:

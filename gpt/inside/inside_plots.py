@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import IdentityTransform
 from torch import Tensor
 
-from gpt.running.plots import FLOOR, INK, MONOSPACE, VALIDATION, plain
+from gpt.running.plots import FLOOR, INK, MONOSPACE, VALIDATION, plain, save_picture
 from gpt.tokenizer import END_OF_TEXT
 
 DPI = 150
@@ -70,8 +70,7 @@ def plot_coloured_text(
     bar.outline.set_visible(False)
     axes.tick_params(labelsize=8)
     axes.set_title(scale, fontsize=9, color=INK, pad=3)
-    figure.savefig(path)
-    plt.close(figure)
+    save_picture(figure, path)
 
 
 def plot_token_table(
@@ -101,8 +100,7 @@ def plot_token_table(
     axes.set_title(title, fontsize=12, color=INK, loc="left")
     axes.spines[:].set_visible(False)
     figure.colorbar(image, label=scale, pad=0.01, aspect=12)
-    figure.savefig(path)
-    plt.close(figure)
+    save_picture(figure, path)
 
 
 def plot_attention_maps(
@@ -130,8 +128,7 @@ def plot_attention_maps(
     figure.suptitle(title, fontsize=13, color=INK)
     figure.supylabel("the token that looks", fontsize=10)
     figure.supxlabel("where it looks (darker: more attention; shades are square roots)", fontsize=10)
-    figure.savefig(path)
-    plt.close(figure)
+    save_picture(figure, path)
 
 
 def plot_head_scores(scores: dict[str, Tensor], title: str, path: Path) -> None:
@@ -152,8 +149,7 @@ def plot_head_scores(scores: dict[str, Tensor], title: str, path: Path) -> None:
         axes.set_title(name, fontsize=10, color=INK)
         axes.tick_params(length=0)
     figure.suptitle(title, fontsize=12, color=INK)
-    figure.savefig(path)
-    plt.close(figure)
+    save_picture(figure, path)
 
 
 def plot_patches(maps: list[tuple[str, Tensor, list[str], list[str]]], title: str, path: Path) -> None:
@@ -182,8 +178,7 @@ def plot_patches(maps: list[tuple[str, Tensor, list[str], list[str]]], title: st
         axes.set_title(name, fontsize=10, color=INK, loc="left")
     figure.suptitle(plain(title), fontsize=12, color=INK)
     figure.colorbar(image, ax=panels[:, 0], label="share of the way", pad=0.01, aspect=25)
-    figure.savefig(path)
-    plt.close(figure)
+    save_picture(figure, path)
 
 
 def plot_scatter_of_tokens(
@@ -197,8 +192,7 @@ def plot_scatter_of_tokens(
     axes.set(xlabel=axes_names[0], ylabel=axes_names[1])
     axes.set_title(title, fontsize=12, color=INK, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)
-    plt.close(figure)
+    save_picture(figure, path)
 
 
 def plot_place_map(similarity: Tensor, title: str, path: Path) -> None:
@@ -208,8 +202,7 @@ def plot_place_map(similarity: Tensor, title: str, path: Path) -> None:
     axes.set(xlabel="position", ylabel="position")
     axes.set_title(title, fontsize=12, color=INK, loc="left")
     figure.colorbar(image, label="similarity")
-    figure.savefig(path)
-    plt.close(figure)
+    save_picture(figure, path)
 
 
 def plot_leans(
@@ -234,5 +227,4 @@ def plot_leans(
     shares = [0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.999]
     above.set_xticks([math.log(share / (1 - share)) for share in shares], [f"{100 * share:g} %" for share in shares])
     above.set_xlabel(f"share of {groups[0]} if both are equally common", fontsize=9)
-    figure.savefig(path)
-    plt.close(figure)
+    save_picture(figure, path)

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 from torch import Tensor
 
 from gpt.inside.inside_plots import DPI, ink_on
-from gpt.running.plots import INK, plain
+from gpt.running.plots import INK, plain, save_picture
 
 COLOURS = ("#1f4e8c", "#7aa6d6", "#e0a458")  # of the block and its parts
 
@@ -42,5 +42,4 @@ def plot_losses_without(heads: Tensor, blocks: Tensor, parts: tuple[str, ...], t
     right.spines[["top", "right"]].set_visible(False)
     right.legend(frameon=False, fontsize=8)
     figure.suptitle(plain(title), fontsize=12, color=INK)
-    figure.savefig(path)
-    plt.close(figure)
+    save_picture(figure, path)

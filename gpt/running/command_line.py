@@ -1,6 +1,7 @@
 """What every command shares: flags, standard input, and mistakes that end in one line."""
 
 import contextlib
+import difflib
 import io
 import os
 import platform
@@ -38,12 +39,16 @@ def parse_flags(parser: Callable[[], T]) -> T:
             raise
         lines = [line.strip("│╭╮╰╯─ ") for line in box.getvalue().splitlines()]
         message_lines = [line for line in lines[1:] if line]  # lines[0] is the title of the box
-        hints = ("Argument helptext", "For full helptext", "Perhaps you meant", "Similar options")
+        hints = ("Argument helptext", "For full helptext", "Perhaps you meant", "Similar options", "Arguments similar")
         end = next((i for i, line in enumerate(message_lines) if line.startswith(hints)), len(message_lines))
         message = re.sub(r"^Error parsing \w[\w.-]*: ", "", " ".join(message_lines[:end]))  # the parser's own name
         similar = re.search(r"^--[\w.-]+", "\n".join(message_lines[end:]), re.MULTILINE)  # the likeliest comes first
-        if similar and "Unrecognized" in message:
-            message += f"; perhaps you meant {similar[0]}"
+        likely = similar[0] if similar and "Unrecognized" in message else ""
+        if wrong := re.fullmatch(r"Unrecognized .*?options: ([^-\s]\S*).* Available subcommands: (.+)", message):
+            message = f"{wrong[1]} is none of {wrong[2]}"
+            likely = "".join(difflib.get_close_matches(wrong[1], wrong[2].split(", "), 1))
+        if likely:
+            message += f"; perhaps you meant {likely}"
         raise UserError(f"{message} (--help explains)") from None
 
 

@@ -15,6 +15,7 @@ matplotlib.use("agg")  # draw to files, also where there is no screen
 import matplotlib.pyplot as plt
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 # Chinese labels need a font that has them: the first of these that the system knows, behind matplotlib's own.
 CHINESE = ("Noto Sans CJK SC", "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "WenQuanYi Micro Hei")
@@ -23,6 +24,14 @@ MONOSPACE = ["DejaVu Sans Mono", *INSTALLED]
 plt.rcParams["font.family"] = ["DejaVu Sans", *INSTALLED]
 
 INK, TRAIN, VALIDATION, FLOOR = "#222222", "#9db7d5", "#1f4e8c", "#b5442e"
+
+
+PROGRAM = "GPT to learn from"  # which drew a picture, written into the file: look.py replaces no other
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    figure.savefig(path, metadata={"Software": PROGRAM})
+    plt.close(figure)
 
 
 def plain(text: str) -> str:
@@ -89,8 +98,7 @@ def plot_loss(rows: list[dict], bits_per_nat: float | None, floor: float | None,
         above.set_xlabel("seconds of training", color=INK, fontsize=9)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="upper right")
-    figure.savefig(path)
-    plt.close(figure)
+    save_picture(figure, path)
 
 
 def limit_losses(axes: Axes, losses: list[float], lowest: float) -> None:
@@ -128,8 +136,7 @@ def plot_runs(runs: dict[str, list[dict]], x: str, path: Path) -> None:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     panels[-1, 0].set_xlabel("step" if x == "step" else "seconds of training")
-    figure.savefig(path)
-    plt.close(figure)
+    save_picture(figure, path)
 
 
 def scaled_by(factor: float) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:

@@ -60,8 +60,12 @@ def check_new(config: Any) -> list[str]:
         raise UserError(f"{config.out} is a file: --out names a folder to write")
     if (config.out / "meta.json").exists():  # it holds a tokenizer, which --overwrite would remove
         raise UserError(f"{config.out} is a tokens folder: --out names another one, for the run")
-    # resume.pt goes first, so that a run that is half removed cannot be resumed.
+    # resume.pt goes first, so that a run that is half removed cannot be resumed, and train_config.json last: it tells
+    # that the others are a run's and may be replaced.
     present = [name for name in (*RUN_FILES, *MODEL_FILES, *FINETUNE_FILES) if (config.out / name).exists()]
+    present.sort(key=lambda name: name == "train_config.json")
+    if present and present[-1] != "train_config.json":
+        raise UserError(f"{config.out} already holds something else ({present[0]}): choose another --out")
     if present and not config.overwrite and not was_killed_at_once(config.out):
         raise UserError(
             f"{config.out} already holds a run ({present[0]}): go on with --resume, choose another --out, "
@@ -88,6 +92,8 @@ def go_on(config: Any, data: dict) -> dict | None:
 
     Raises UserError where settings or data have changed, or the file is damaged.
     """
+    if config.overwrite:
+        raise UserError("--resume goes on with a run, and --overwrite replaces it: leave one of them out")
     if was_killed_at_once(config.out):
         return None
     state = load_resume(config.out / "resume.pt")

@@ -219,7 +219,7 @@ def test_endings_in_capitals_are_endings_too(tmp_path):
     (tmp_path / "in/TEXTS.CSV").write_text("text,label\n" + rows, encoding="utf-8")
     (tmp_path / "in/BOOK.TXT").write_text(CHINESE * 50, encoding="utf-8")
     assert prepare(PrepareConfig((tmp_path / "in/TEXTS.CSV",), tmp_path / "csv", 257))["train_documents"] == 90
-    config = PrepareConfig((tmp_path / "in",), tmp_path / "all", 257, suffixes=(".txt", ".csv"))
+    config = PrepareConfig((tmp_path / "in",), tmp_path / "all", 257, suffixes=(".txt", "csv"))
     assert prepare(config)["train_documents"] == 91
 
 

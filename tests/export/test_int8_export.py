@@ -18,7 +18,7 @@ from gpt.errors import UserError
 from gpt.export import int8 as export
 from gpt.fast.int8 import Int8Linear, quantize_int8, to_int8
 from gpt.files.checkpoint import load_model, save_model
-from gpt.files.int8_file import INT8_FILE, from_int8, holds_int8
+from gpt.files.int8_file import INT8_FILE, from_int8
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.finetuning.saved import (
@@ -204,12 +204,11 @@ def test_a_damaged_folder_is_one_line(folders, tmp_path, monkeypatch, capsys):
         assert words in mistake(monkeypatch, capsys, sample, "--model", folder, "--device", "cpu")
 
 
-def test_a_new_training_takes_the_int8_file_away(folders, corpus):
-    config = small_training(corpus, folders[1])
-    with pytest.raises(UserError, match="already holds a run"):
-        train.train(config)
-    train.train(dataclasses.replace(config, overwrite=True, max_steps=2, eval_every=2))
-    assert not holds_int8(folders[1]) and not (folders[1] / INT8_FILE).exists()
+def test_no_training_replaces_an_exported_model(folders, corpus):
+    content = (folders[1] / INT8_FILE).read_bytes()
+    with pytest.raises(UserError, match=rf"already holds something else \({INT8_FILE}\)"):
+        train.train(dataclasses.replace(small_training(corpus, folders[1]), overwrite=True))
+    assert (folders[1] / INT8_FILE).read_bytes() == content
     load_model(folders[1])
 
 

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 import data.prepare
+import look
 import sample
 import train
 from gpt.running.command_line import as_typed, hint_about, run_main
@@ -53,6 +54,14 @@ def test_a_flag_that_is_nearly_right_is_answered_with_the_right_one(monkeypatch,
     assert "you meant --temperature" in complaint(monkeypatch, capsys, sample, "--model", "x", "--temprature", "1")
     assert "meant" not in complaint(monkeypatch, capsys, train, "tiny", "--xyzzy")
     assert "meant" not in complaint(monkeypatch, capsys, train, "tiny", "--max-steps", "二十")
+
+
+def test_a_command_that_is_nearly_right_is_answered_with_the_right_one(monkeypatch, capsys):
+    err = complaint(monkeypatch, capsys, look, "surprize", "--model", "out/tiny", "--text", "x")
+    assert err.startswith("error: surprize is none of surprise, next-tokens, ")
+    assert err.endswith(", runs; perhaps you meant surprise (--help explains)\n")
+    assert "tin is none of tiny, " in complaint(monkeypatch, capsys, train, "tin", "--max-steps", "3")
+    assert "meant" not in complaint(monkeypatch, capsys, train, "huge")
 
 
 @pytest.mark.parametrize(

@@ -51,3 +51,19 @@ def test_a_checkpoint_without_weights_is_refused(corpus, tmp_path):
     save_resume(state, config.out / "resume.pt")
     with pytest.raises(UserError, match="not written by this version"):
         train(dataclasses.replace(config, resume=True))
+
+
+def test_overwrite_replaces_a_run_and_nothing_else(corpus, tmp_path):
+    config = dataclasses.replace(small_training(corpus, tmp_path / "run"), overwrite=True)
+    config.out.mkdir()
+    (config.out / "config.json").write_text("of another program", encoding="utf-8")
+    with pytest.raises(UserError, match=r"something else \(config.json\)"):
+        train(config)
+    assert (config.out / "config.json").read_text(encoding="utf-8") == "of another program"
+    (config.out / "config.json").unlink()
+    (config.out / "notes.txt").write_text("the user's", encoding="utf-8")
+    train(config)
+    train(config)
+    assert (config.out / "notes.txt").read_text(encoding="utf-8") == "the user's"
+    with pytest.raises(UserError, match="leave one of them out"):
+        train(dataclasses.replace(config, resume=True))
