@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from gpt.fast.int8 import Int8Linear, packed_product
 from gpt.model import GPT
 
 Function = Callable[[Tensor], Tensor]
@@ -19,6 +20,8 @@ def few_rows_linear(layer: nn.Module) -> Function:
     cores share the blocks. A small matrix stays in the core's own cache, where one product with the transposed matrix
     needs the fewest calls. A matrix too large to copy, and the head, go to oneDNN, which uses all cores.
     """
+    if isinstance(layer, Int8Linear) and layer.packed is not None:
+        return lambda x: packed_product(x, layer.packed, layer.bias) if len(x) <= 16 else layer.forward(x)
     if not isinstance(layer, nn.Linear) or layer.weight.device.type != "cpu":
         return layer.forward  # .forward, past nn.Module's own call, which looks for hooks each time
     weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()

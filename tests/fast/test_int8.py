@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from gpt.fast import int8
 from gpt.fast.batch import generate_with_cache
-from gpt.fast.int8 import Int8Linear, has_vnni, int8_product, quantize_int8, to_int8
+from gpt.fast.int8 import Int8Linear, has_vnni, int8_product, pack, packed_product, quantize_int8, to_int8
 from gpt.model import GPT, GPTConfig
 
 WEIGHT = torch.randn(40, 64, generator=torch.Generator().manual_seed(0)) * torch.logspace(-3, 1, 40)[:, None]
@@ -36,6 +36,28 @@ def test_the_product_is_that_of_the_float_weights_to_within_a_percent(monkeypatc
     exact = F.linear(x, WEIGHT)
     error = (int8_product(x, whole, scale[:, 0]) - exact).norm(dim=0) / (WEIGHT.norm(dim=1) * rows**0.5)
     assert error.max() < 0.05 and error.square().mean().sqrt() < 0.012
+
+
+@pytest.mark.parametrize("bias", [None, torch.arange(40.0)])
+def test_a_packed_matrix_gives_the_same_product(bias):
+    whole, scale = to_int8(WEIGHT)
+    if (packed := pack(whole, scale)) is None:
+        pytest.skip("this CPU has no VNNI, or this PyTorch no FBGEMM")
+    x = torch.randn(5, 64, generator=torch.Generator().manual_seed(1)) * torch.logspace(-3, 3, 5)[:, None]
+    x[2] = 0
+    exact = int8_product(x, whole, scale[:, 0])
+    torch.testing.assert_close(packed_product(x, packed, bias), exact if bias is None else exact + bias)
+    for row in range(5):  # no row depends on those beside it
+        alone = packed_product(x[row : row + 1], packed, bias)
+        assert torch.equal(alone, packed_product(x, packed, bias)[row : row + 1])
+
+
+def test_without_vnni_or_fbgemm_nothing_is_packed(monkeypatch):
+    monkeypatch.setattr(int8, "has_vnni", lambda: False)
+    assert pack(*to_int8(WEIGHT)) is None
+    monkeypatch.setattr(int8, "has_vnni", lambda: True)
+    monkeypatch.delattr(torch, "_make_per_channel_quantized_tensor")
+    assert pack(*to_int8(WEIGHT)) is None
 
 
 def test_a_pytorch_that_cannot_say_what_the_cpu_has_does_without(monkeypatch):
