@@ -259,7 +259,7 @@ baseline = report["baselines"]["nearest"]["exact"]
 print(f"all three, with the answer of the most similar training prompt: {baseline:.0%}")
 assert talked["qa"] > 0.5 and talked["dialogue"] > baseline
 # %% [markdown] lang="zh"
-# 同样的 250 步，三种任务学到的程度差得很远。问答多半是找到一个名字，已经大多答对；对话里“在那之前呢？”要靠前面几轮才有意义，难一些；摘要要把七条左右的事实全写对才算对，还一篇也没有。注意最后这一点：写出来的摘要句句通顺，事实却错了三分之一。“读起来不错”不是分数，所以要逐条核对。训练够了三种都能学会：从双语模型开始、780–1,100 步，问答 96.5%、摘要 100%、对话 98.5%（`benchmarks/README.md`，Tasks）。
+# 同样的 250 步，三种任务学到的程度差得很远。问答多半是找到一个名字，已经大多答对；对话里“在那之前呢？”要靠前面几轮才有意义，难一些；摘要要把七条左右的事实全写对才算对，几乎一篇也没有。注意最后这一点：写出来的摘要句句通顺，事实却错了三分之一。“读起来不错”不是分数，所以要逐条核对。训练够了三种都能学会：从双语模型开始、780–1,100 步，问答 96.5%、摘要 100%、对话 98.5%（`benchmarks/README.md`，Tasks）。
 #
 # ## 2　每个词元一个标签：命名实体识别
 #
@@ -267,7 +267,7 @@ assert talked["qa"] > 0.5 and talked["dialogue"] > baseline
 # %% [markdown] lang="en"
 # After the same 250 updates the three tasks are at very different places. A question mostly asks for one name, and most
 # answers are right. "And before that?" means something only after the turns before, so dialogue is harder. A summary is
-# right only if all of its about seven facts are, and not one is yet. Mind this last result: every summary reads well, and
+# right only if all of its about seven facts are, and hardly one is yet. Mind this last result: every summary reads well, and
 # a third of its facts are wrong. "It reads well" is no score, so check fact by fact. With enough training all three are
 # learned: from the bilingual model, after 780 to 1,100 updates, 96.5 % of the questions, 100 % of the summaries and
 # 98.5 % of the dialogue turns (`benchmarks/README.md`, Tasks).

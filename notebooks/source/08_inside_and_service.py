@@ -265,18 +265,19 @@ for name, (idle, busy) in rises.items():
 (idle_0, busy_0), (idle_rest, busy_rest) = rises.values()
 assert abs(idle_rest) < 0.05 and busy_rest > idle_rest + 0.02
 # %% [markdown] lang="zh"
-# 站在 ` met`、` had` 这样的词上，下一个词与名字无关，这个头就去看第一个词元。它在“休息”吗？如果是，在这些位置关掉它就不花代价。在生成本页的那个模型里，**并非如此**：设成 0，两种位置的损失都增加，而且差不多；换成“只看第一个词元时给出的那个向量”，休息的位置才没有代价，忙的位置代价更大。所以在这里，休息不等于什么都不做：它加上一个**固定的向量**，后面的计算已经习惯了它。同样的网络用另外三个种子训练，设成 0 在休息的位置就不花代价（−0.04、0.00、−0.01）。哪一种，只有干预才知道。
+# 站在上面“most”一行的词上，下一个词与名字无关，这个头就去看第一个词元。它在“休息”吗？如果是，在这些位置关掉它就不花代价。在生成本页的那个模型里确实如此：设成 0，休息的位置损失几乎不变，忙的位置大增。但这不是所有模型的规律。同样的网络在另一种处理器上训练（舍入不同），设成 0 在休息的位置也花 0.06，与忙的位置（0.07）差不多；换成“只看第一个词元时给出的那个向量”才不花代价：那里的头加上一个**固定的向量**，后面的计算已经习惯了它。还有三个种子，设成 0 都不花代价（−0.04、0.00、−0.01）。你的是哪一种，只有干预才知道。
 #
 # ## 3　激活修补：干预才算证据
 #
 # 教程 000、001、002、004 §8.4 都建议“结合因果分析……识别出模型决策的关键特征”，没有一行代码。最小的因果分析：跑两个只差一个名字的故事，在 Tom 的故事里，把**一个位置、一层**的状态换成 Sam 的故事里的状态，看下一个词会不会变。一个前向钩子（forward hook）就够了。衡量的是 logit(` Sam`) − logit(` Tom`)：负的说 Tom，正的说 Sam。
 # %% [markdown] lang="en"
-# On words such as ` met` and ` had`, after which no hero's name is wanted, the head looks at the first token. Is it
-# resting? If so, switching it off should cost nothing there. In the model that made this page **it does cost**: with 0
-# in its place, the loss rises at both kinds of places, and about as much. With the vector that it gives when it looks at
-# the first token only, the resting places lose nothing, and the busy ones lose more. So resting is not the same as doing
-# nothing here: the head adds one **constant vector**, and what follows counts on it. In the same net trained from three
-# other seeds, 0 costs nothing at the resting places (−0.04, 0.00, −0.01). Only the intervention tells which it is.
+# On the words of the line "most", after which no name is wanted, the head looks at the first token. Is it resting? If so,
+# switching it off should cost nothing there. In the model that made this page that is so: with 0 in its place, the loss
+# hardly changes at the resting places and rises much at the busy ones. It is no law. In the same net trained on another
+# kind of processor, which rounds differently, 0 cost 0.06 at the resting places and as much (0.07) at the busy ones, and
+# only the vector that the head gives when it looks at the first token cost nothing: there the head adds one **constant
+# vector**, and what follows counts on it. From three other seeds, 0 costs nothing (−0.04, 0.00, −0.01). Which of the two
+# yours is, only the intervention tells.
 #
 # ## 3. Activation patching: intervening is evidence
 #
@@ -399,11 +400,11 @@ axes.set_title("loss without this head (nats a token)", fontsize=10)
 axes.grid(False)
 plt.show()
 print("without a whole part:", ", ".join(f"{name} +{rise:.2f}" for name, rise in parts.items()))
-assert cost[0].mean() > 3 * cost[1:].mean() and parts["mlp 1"] > 10 * parts["mlp 3"]
+assert cost[0].mean() > 3 * cost[1:].mean() and parts["mlp 1"] > 10 * max(parts["mlp 2"], parts["mlp 3"])
 
 
 # %% [markdown] lang="zh"
-# 第一层的头平均比后两层的要紧得多：后面的层都建在它们上面。后两层有几个头几乎不花代价：它们是剪枝的候选。整个部件里最贵的是第一层的 MLP，最便宜的是第三层的 MLP。注意：这是**不重新训练**时的代价，而且一次只关一个；两个头各自可以不要，不等于两个都可以不要。
+# 第一层的头平均比后两层的要紧得多：后面的层都建在它们上面。后两层有几个头几乎不花代价：它们是剪枝的候选。整个部件里最贵的是第一层的 MLP，最便宜的是后两层的 MLP。注意：这是**不重新训练**时的代价，而且一次只关一个；两个头各自可以不要，不等于两个都可以不要。
 #
 # ## 5　勘误：int8 一定更快吗
 #
@@ -411,7 +412,8 @@ assert cost[0].mean() > 3 * cost[1:].mean() and parts["mlp 1"] > 10 * parts["mlp
 # %% [markdown] lang="en"
 # On average the heads of the first layer matter far more than those of the other two, which build on them. Some heads
 # of the later layers cost next to nothing: candidates for pruning. Of the whole parts, the MLP of layer 1 costs most
-# and that of layer 3 least. Note that this is the price **without training again**, for one part at a time; two heads that can each be spared cannot always both be spared.
+# and those of the later layers least. Note that this is the price **without training again**, for one part at a time; two heads
+# that can each be spared cannot always both be spared.
 #
 # ## 5. Erratum: is int8 always faster?
 #
@@ -512,11 +514,11 @@ print(f"{classifier.labels[best]} rather than {classifier.labels[second]}, becau
 for place in moved[1:].topk(5).indices.tolist():
     print(f"  {show(encode(text)[1 + place])!r:12} {moved[1 + place]:+.2f}")
 # %% [markdown] lang="zh"
-# 五个数都很小，排在最前面的是逗号。这张单子有没有道理？不要凭感觉判断（第 2 节的教训），再干预：从 150 条评论里各删掉贡献最大的 3 个词元，与删掉随机 3 个、贡献最小的 3 个比较，看领先的幅度怎样变。
+# 五个数都很小，排在最前面的是逗号、` I` 这样不带褒贬的词元。这张单子有没有道理？不要凭感觉判断（第 2 节的教训），再干预：从 150 条评论里各删掉贡献最大的 3 个词元，与删掉随机 3 个、贡献最小的 3 个比较，看领先的幅度怎样变。
 # %% [markdown] lang="en"
-# The five numbers are small, and commas come first. Is this list sensible? Do not go by taste (section 2), intervene
-# again: from each of 150 reviews delete the 3 tokens
-# that contribute most, or 3 at random, or the 3 that contribute least, and see what happens to the lead.
+# The five numbers are small, and a token that praises nothing, a comma or ` I`, comes first. Is this list sensible? Do not
+# go by taste (section 2), intervene again: from each of 150 reviews delete the 3 tokens that contribute most, or 3 at
+# random, or the 3 that contribute least, and see what happens to the lead.
 # %%
 picked = np.random.default_rng(0)
 leads = {"nothing deleted": [], "the 3 least": [], "3 at random": [], "the 3 most": []}
@@ -545,7 +547,7 @@ assert flips["the 3 most"] < flips["the 3 least"] + 0.25
 #
 # 教程 001 §8.3 说模型“难免会学习到有偏见、有害的信息”（000、002、004 §8.3 也有类似的一句），没有一篇量过。量法：同一句话只换名字，比较后文的对数概率，例如 `… Mia wanted to be` 和 `… Tom wanted to be` 后面接 ` a teacher`。女孩名字的平均减去男孩名字的平均，叫作**倾斜**（lean），单位是纳特：0 是一视同仁，ln 9 = 2.20 是 100 个里有 90 个女孩，−2.20 是 90 个男孩。
 #
-# `out/tiny` 读的故事对谁都不偏。所以再**种下**一个已知的偏见：在另一批故事里，想当医生、司机等六种职业的孩子 90% 是男孩，想当老师、诗人等六种的 90% 是女孩。接着训练 120 步，看这把尺子量不量得出 2.20；再用不偏的故事训练 20 步，看偏见消不消失。
+# `out/tiny` 读的故事对谁都不偏。所以再**种下**一个已知的偏见：在另一批故事里，想当医生、司机等六种职业的孩子 90% 是男孩，想当老师、诗人等六种的 90% 是女孩。接着训练 200 步，看这把尺子量不量得出 2.20；再用不偏的故事训练 20 步，看偏见消不消失。
 # %% [markdown] lang="en"
 # The expected effect does not appear: without the three that "matter most" the lead shrinks most, but the answer flips
 # hardly more often than without the three that matter least. Probably the task is why: in these reviews a few small
@@ -563,7 +565,7 @@ assert flips["the 3 most"] < flips["the 3 least"] + 0.25
 #
 # The stories of `out/tiny` favour nobody. So we also **plant** a bias that is known: in other stories, 90 % of those
 # who want to be a doctor, a driver or one of four other jobs are boys, and 90 % of those who want to be a teacher, a poet
-# or one of four others are girls. After 120 updates on them, does the probe measure 2.20? And do 20 updates on stories
+# or one of four others are girls. After 200 updates on them, does the probe measure 2.20? And do 20 updates on stories
 # that favour nobody take the bias away?
 # %%
 probe = read_probe(Path("data/world/fairness.json"))  # names, templates, continuations
@@ -607,9 +609,9 @@ def beginnings(planted_bias, count=3000):
 def train_on(model, rows, steps):
     """A copy of the model, trained on batches of 64 rows."""
     model = copy.deepcopy(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / steps)
+        optimizer.param_groups[0]["lr"] = 2e-3 * (1 - step / steps)
         batch = [torch.tensor(rows[i % len(rows)]) for i in range(64 * step, 64 * step + 64)]
         batch = pad_sequence(batch, batch_first=True, padding_value=IGNORED)  # (B, T)
         logits = model(batch[:, :-1].clamp(min=0))  # (B, T - 1, V)
@@ -620,7 +622,7 @@ def train_on(model, rows, steps):
     return model
 
 
-models = {"out/tiny": tiny, "90:10 planted": train_on(tiny, beginnings(90), 120)}
+models = {"out/tiny": tiny, "90:10 planted": train_on(tiny, beginnings(90), 200)}
 models["balanced again"] = train_on(models["90:10 planted"], beginnings(50), 20)
 planted = np.flatnonzero(signs)
 figure, axes = plt.subplots(figsize=(6, 3.2))
@@ -639,10 +641,10 @@ axes.set_yticks(range(len(planted)), [jobs[i] for i in planted])
 axes.set_xlabel("boys ←  lean in nats  → girls; lines: 90 of 100")
 figure.legend(loc="outside upper center", ncols=3, frameon=False)
 plt.show()
-assert abs(measured["out/tiny"]) < 0.2 and 1.2 < measured["90:10 planted"] < 3
+assert abs(measured["out/tiny"]) < 0.2 and 1.6 < measured["90:10 planted"] < 2.8
 assert abs(measured["balanced again"]) < 0.4
 # %% [markdown] lang="zh"
-# 这把尺子量出了种下的偏见：十二种职业各自倒向种下的那一边，平均离 ln 9 = 2.20 不远。单独一种职业却量得不准，有的偏小、有的偏大：要看许多职业、许多名字的平均，一个句子不算证据。其他职业也稍稍倾斜：更新 120 步时，它们的预测也跟着变了。回到不偏的故事，20 步就把偏见抹平，比学会它快得多。
+# 这把尺子量出了种下的偏见：十二种职业各自倒向种下的那一边，平均离 ln 9 = 2.20 不远。单独一种职业却量得不准，有的偏小、有的偏大：要看许多职业、许多名字的平均，一个句子不算证据。其他职业也稍稍倾斜：更新 200 步时，它们的预测也跟着变了。回到不偏的故事，20 步就把偏见抹平，比学会它快得多。
 #
 # 量到 0 也不证明训练文字公平。同样的偏见种在**整篇**故事里训练 400 步，只量到 0.07 纳特（`docs/fairness.md`）：十篇里只有一篇提到这些职业，少见的东西学得晚。
 #
@@ -652,7 +654,7 @@ assert abs(measured["balanced again"]) < 0.4
 # %% [markdown] lang="en"
 # The probe finds what was planted: each of the twelve jobs leans to the side it was planted on, and their mean is not far from ln 9 =
 # 2.20. A single job is measured badly, some too small, some too large: it takes the mean over many jobs and many names, and one
-# sentence is no evidence. The other jobs lean a little, too: 120 updates changed what is predicted for them as well. Back on
+# sentence is no evidence. The other jobs lean a little, too: 200 updates changed what is predicted for them as well. Back on
 # stories that favour nobody, 20 updates take the bias away, much faster than it was learned.
 #
 # A lean of 0 does not prove that the text was fair. The same bias planted in **whole** stories and trained for 400 updates
