@@ -6,11 +6,13 @@
 Four settings: nothing else runs; one other program takes a core; two other trainings run; seven other trainings run, as
 on a lab's server. What is measured is `train.py tiny`; the other trainings are the same command. In each setting all
 trainings run with the watch and then without it, in turns (GOMP_SPINCOUNT=300000, OpenMP's own default, switches it
-off). Prints tokens/s of the measured training: medians, with the lowest and the highest.
+off). Prints tokens/s of the measured training: medians, with the lowest and the highest. Each setting is printed as
+soon as it is measured, and all of them once more as a table.
 """
 
 import contextlib
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -23,7 +25,7 @@ from pathlib import Path
 import tyro
 from tqdm import tqdm
 
-from benchmarks.roofline import table
+from benchmarks.roofline import median_and_range, table
 from data.default import default_stories
 from gpt.errors import UserError
 from gpt.running.command_line import parse_flags, run_main
@@ -41,8 +43,8 @@ WAYS: dict[str, dict[str, str]] = {"with": {}, "without": {"GOMP_SPINCOUNT": "30
 class BusyBenchmark:
     rounds: int = 3
     """turns of each setting"""
-    seconds: int = 45
-    """how long the measured training runs in each turn; the first 15 seconds, with its start, do not count"""
+    seconds: int = 30
+    """how long a turn measures, from the first step on; longer where that is less than three steps"""
 
 
 @contextlib.contextmanager
@@ -67,25 +69,27 @@ def train(data: Path, out: Path, environment: dict[str, str]) -> subprocess.Pope
 
 
 def tokens_per_second(data: Path, out: Path, environment: dict[str, str], seconds: int) -> float:
-    """Speed of a training that is killed after some seconds. Raises UserError if it did not come to train."""
+    """Speed of a training that is then killed. Raises UserError if it takes no three steps within ten minutes."""
+    shutil.rmtree(out, ignore_errors=True)  # the rows of the turn before
     process = train(data, out, environment)
-    begin = end = []
     try:
-        time.sleep(15)
-        begin = rows_of(out)
-        time.sleep(seconds - 15)
-        end = rows_of(out)
+        wait_for(out, 1)
+        time.sleep(seconds)
+        wait_for(out, 4)
+        rows = read_metrics(out)
     finally:
         process.kill()
         process.wait()
-    if len(end) < 2:
-        raise UserError(f"{out} has hardly trained within {seconds} s: give more --seconds")
-    first, last = (begin or end)[-1 if begin else 0], end[-1]
-    return (last["step"] - first["step"]) * TOKENS_PER_STEP / max(last["seconds"] - first["seconds"], 1e-9)
+    return (rows[-1]["step"] - rows[0]["step"]) * TOKENS_PER_STEP / (rows[-1]["seconds"] - rows[0]["seconds"])
 
 
-def rows_of(out: Path) -> list[dict]:
-    return read_metrics(out) if (out / "metrics.jsonl").is_file() else []
+def wait_for(out: Path, steps: int) -> None:
+    """Until a run has taken so many steps."""
+    end = time.monotonic() + 600
+    while len(read_metrics(out)) < steps:
+        if time.monotonic() > end:
+            raise UserError(f"{out} has taken fewer than {steps} steps within ten minutes: this machine is too busy")
+        time.sleep(0.5)
 
 
 def main() -> None:
@@ -101,9 +105,10 @@ def main() -> None:
                     with beside(programs, trainings, data, folder, environment):
                         speeds[way].append(tokens_per_second(data, folder / "measured", environment, config.seconds))
                     bar.update()
-            row = [f"{statistics.median(each):,.0f} ({min(each):,.0f} to {max(each):,.0f})" for each in speeds.values()]
+            row = [median_and_range(each) for each in speeds.values()]
             ratio = statistics.median(speeds["with"]) / statistics.median(speeds["without"])
             rows.append([setting, *row, f"{ratio:.2f}"])
+            bar.write(" | ".join(rows[-1]))
     print(table(["beside it", "with, tokens/s", "without, tokens/s", "ratio"], rows))
 
 

@@ -1,5 +1,6 @@
 """How fast this machine multiplies matrices, which is an upper bound on training speed; and Markdown tables."""
 
+import statistics
 import time
 
 import torch
@@ -17,6 +18,11 @@ def matrix_rate(rows: int, width: int, dtype: torch.dtype, device: torch.device,
         torch.get_device_module(device).synchronize()  # a GPU, also Apple's, has only been asked until now
         best = min(best, (time.perf_counter() - start) / 8)
     return 2 * rows * width * 4 * width / best
+
+
+def median_and_range(values: list[float]) -> str:
+    """The median, with the lowest and the highest, as whole numbers."""
+    return f"{statistics.median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from benchmarks.contenders import start, take_turns, update
-from benchmarks.roofline import matrix_rate, table
+from benchmarks.roofline import matrix_rate, median_and_range, table
 from gpt.fast.speed_up import speed_up
 from gpt.files.huggingface import config_to_hf
 from gpt.inside.anatomy import training_flops_per_token
@@ -109,19 +109,24 @@ def main() -> None:
         contenders = {
             "ours": start(our_step, shape, batch_size, config.device),
             "float32": start(their_step, shape, batch_size, machine.device.type, torch.float32),
-            "bfloat16": start(their_step, shape, batch_size, machine.device.type, torch.bfloat16),
         }
+        if machine.dtype != torch.float32:  # without bfloat16 in hardware, a step would take minutes
+            contenders["bfloat16"] = start(their_step, shape, batch_size, machine.device.type, torch.bfloat16)
         turns = take_turns(contenders, config.rounds, steps)
         speeds = {key: [tokens / each for each in seconds] for key, seconds in turns.items()}
-        speed = {key: statistics.median(each) for key, each in speeds.items()}
+        ours = statistics.median(speeds["ours"])
         roofline = rate / training_flops_per_token(shape)
-        rows.append([
-            title, *(f"{speed[key]:,.0f} ({min(each):,.0f} to {max(each):,.0f})" for key, each in speeds.items()),
-            f"{speed['ours'] / speed['float32']:.2f}", f"{speed['ours'] / speed['bfloat16']:.2f}",
-            f"{roofline:,.0f}", f"{speed['ours'] / roofline:.0%}",
-        ])  # fmt: skip
+        rows.append([title, *cells(speeds, ours), f"{roofline:,.0f}", f"{ours / roofline:.0%}"])
     head = ["model", "tokens/s: this project", "HF float32", "HF bfloat16", "ratio to float32", "to bfloat16"]
     print(table([*head, "roofline", "of it"], rows))
+
+
+def cells(speeds: dict[str, list[float]], ours: float) -> list[str]:
+    """Medians with their range, then our ratio to each of the others; – for one that did not run."""
+    shown = {key: median_and_range(each) for key, each in speeds.items()}
+    ratios = {key: f"{ours / statistics.median(each):.2f}" for key, each in speeds.items()}
+    others = ("float32", "bfloat16")
+    return [shown["ours"], *(shown.get(key, "–") for key in others), *(ratios.get(key, "–") for key in others)]
 
 
 if __name__ == "__main__":

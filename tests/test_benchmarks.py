@@ -28,6 +28,11 @@ def test_a_table_has_a_line_for_every_row_and_numbers_to_the_right():
     assert table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
 
 
+def test_a_contender_that_did_not_run_is_a_dash():
+    shown = ["4,000 (3,000 to 5,000)", "2,000 (2,000 to 2,000)", "–", "2.00", "–"]
+    assert speed.cells({"ours": [5000, 3000, 4000], "float32": [2000]}, 4000) == shown
+
+
 def test_the_matrix_rate_is_a_plausible_one():
     assert 1e7 < matrix_rate(64, 32, torch.float32, torch.device("cpu"), seconds=0.02) < 1e16
 
