@@ -69,13 +69,13 @@ def train(data: Path, out: Path, environment: dict[str, str]) -> subprocess.Pope
 
 
 def tokens_per_second(data: Path, out: Path, environment: dict[str, str], seconds: int) -> float:
-    """Speed of a training that is then killed. Raises UserError if it takes no three steps within ten minutes."""
+    """Speed of a training that is then killed. Raises UserError if it ends or is too slow."""
     shutil.rmtree(out, ignore_errors=True)  # the rows of the turn before
     process = train(data, out, environment)
     try:
-        wait_for(out, 1)
+        wait_for(process, out, 1)
         time.sleep(seconds)
-        wait_for(out, 4)
+        wait_for(process, out, 4)
         rows = read_metrics(out)
     finally:
         process.kill()
@@ -83,10 +83,12 @@ def tokens_per_second(data: Path, out: Path, environment: dict[str, str], second
     return (rows[-1]["step"] - rows[0]["step"]) * TOKENS_PER_STEP / (rows[-1]["seconds"] - rows[0]["seconds"])
 
 
-def wait_for(out: Path, steps: int) -> None:
+def wait_for(process: subprocess.Popen, out: Path, steps: int) -> None:
     """Until a run has taken so many steps."""
     end = time.monotonic() + 600
     while len(read_metrics(out)) < steps:
+        if process.poll() is not None:
+            raise UserError(f"the training in {out} has ended: see what it says when you start train.py tiny yourself")
         if time.monotonic() > end:
             raise UserError(f"{out} has taken fewer than {steps} steps within ten minutes: this machine is too busy")
         time.sleep(0.5)

@@ -19,9 +19,13 @@ from gpt.model import GPT, Transformer
 
 def to_int8(x: Tensor) -> tuple[Tensor, Tensor]:
     """(N, M) floats to (N, M) int8 and (N, 1) scales; whole numbers times scale is x again, nearly."""
-    largest = torch.linalg.vector_norm(x, float("inf"), dim=-1, keepdim=True)
-    scale = largest.clamp_(min=1e-30).div_(127)  # a row of zeros must not divide by zero
+    scale = largest_of_rows(x).div_(127)
     return (x / scale).round_().to(torch.int8), scale
+
+
+def largest_of_rows(x: Tensor) -> Tensor:
+    """(N, M) to (N, 1): the largest absolute value of each row, not quite 0, so that one can divide by it."""
+    return torch.linalg.vector_norm(x, float("inf"), dim=-1, keepdim=True).clamp_(min=1e-30)
 
 
 def int8_product(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
@@ -56,7 +60,7 @@ def pack(weight: Tensor, scale: Tensor) -> Any:
             make = getattr(torch, "_make_per_channel_quantized_tensor")  # noqa: B009 (not public, and may go)
             matrix = make(weight, scale[:, 0].double(), zeros, 0)
             return torch.ops.quantized.linear_prepack(matrix, None)
-    except (AttributeError, NotImplementedError):
+    except (AttributeError, NotImplementedError):  # a PyTorch that has not got these tensors
         return None
     finally:
         torch.backends.quantized.engine = engine
@@ -64,7 +68,7 @@ def pack(weight: Tensor, scale: Tensor) -> Any:
 
 def packed_product(x: Tensor, packed: Any, bias: Tensor | None) -> Tensor:
     """The same as int8_product, plus a bias, with a matrix from `pack`: rounding and product are one call."""
-    largest = torch.linalg.vector_norm(x, float("inf"), dim=-1, keepdim=True).clamp_(min=1e-30)  # (N, 1)
+    largest = largest_of_rows(x)  # (N, 1)
     # Within -1 and 1, each row is rounded to steps of 1 / 127; FBGEMM counts them from 128.
     y = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(x / largest, 1 / 127, 128, packed)  # (N, out)
     return y * largest if bias is None else torch.addcmul(bias, y, largest)

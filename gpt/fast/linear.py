@@ -9,6 +9,7 @@ from gpt.fast.int8 import Int8Linear, packed_product
 from gpt.model import GPT
 
 Function = Callable[[Tensor], Tensor]
+FEW = 16  # rows; with more, as in a prompt, PyTorch's own product keeps the cores computing
 
 
 def few_rows_linear(layer: nn.Module) -> Function:
@@ -18,10 +19,11 @@ def few_rows_linear(layer: nn.Module) -> Function:
     one stream per core. PyTorch passes the product to MKL, which reads several rows of W at once, and uses one core if
     x is a single row. So W is copied into blocks of 32 output channels. Each block is read from start to end, and the
     cores share the blocks. A small matrix stays in the core's own cache, where one product with the transposed matrix
-    needs the fewest calls. A matrix too large to copy, and the head, go to oneDNN, which uses all cores.
+    needs the fewest calls. A matrix too large to copy, and the head, go to oneDNN, which uses all cores. An int8 matrix
+    has a layout of its own (Int8Linear.packed).
     """
     if isinstance(layer, Int8Linear) and layer.packed is not None:
-        return lambda x: packed_product(x, layer.packed, layer.bias) if len(x) <= 16 else layer.forward(x)
+        return lambda x: packed_product(x, layer.packed, layer.bias) if len(x) <= FEW else layer.forward(x)
     if not isinstance(layer, nn.Linear) or layer.weight.device.type != "cpu":
         return layer.forward  # .forward, past nn.Module's own call, which looks for hooks each time
     weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
@@ -34,7 +36,7 @@ def few_rows_linear(layer: nn.Module) -> Function:
         biases = bias.view(-1, 1, 32)
 
         def in_blocks(x: Tensor) -> Tensor:
-            if len(x) > 16:  # a prompt: enough rows to keep the cores computing
+            if len(x) > FEW:
                 return layer.forward(x)
             y = torch.baddbmm(biases, x.expand(len(biases), -1, -1), blocks)  # (out/32, N, 32)
             return y.transpose(0, 1).reshape(len(x), channels)
