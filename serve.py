@@ -80,7 +80,11 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         if hasattr(socket, "SO_REUSEPORT"):  # not on Windows, where SO_REUSEADDR would let others take the address
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        try:
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"cannot listen at {host}, port {port} ({reason}): choose another --port or --host") from None
@@ -106,15 +110,15 @@ def main() -> None:
     from gpt.serving.requests import Limits
     from gpt.serving.served import load_served
 
-    listener = listen(config.host, config.port)
-    limits = Limits(config.rows, config.waiting, config.max_tokens, config.time_limit)
-    served = load_served(config.model, pick_machine(config.device), limits, config.quantize == "int8")
-    hosts = (*LOCAL, "[::1]") if config.host in LOCAL and key is None else None
-    app = build_app(served, limits, key, hosts, config.log_prompts, judge_by_sentence)
-    host, port = listener.getsockname()[:2]
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    print(f"{', '.join(served)} at http://{where}/v1 (Ctrl-C stops), with a page at http://{where}/", flush=True)
-    serve(app, listener)
+    with listen(config.host, config.port) as listener:
+        limits = Limits(config.rows, config.waiting, config.max_tokens, config.time_limit)
+        served = load_served(config.model, pick_machine(config.device), limits, config.quantize == "int8")
+        hosts = (*LOCAL, "[::1]") if config.host in LOCAL and key is None else None
+        app = build_app(served, limits, key, hosts, config.log_prompts, judge_by_sentence)
+        host, port = listener.getsockname()[:2]
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        print(f"{', '.join(served)} at http://{where}/v1 (Ctrl-C stops), with a page at http://{where}/", flush=True)
+        serve(app, listener)
     for model in served.values():
         model.close()
     print("stopped")

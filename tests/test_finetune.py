@@ -282,7 +282,7 @@ def test_a_regression_estimates_numbers_in_their_own_units(config, tmp_path):
     assert 100 < answers[0, 0] < 145 < answers[1, 0] < 200
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")  # what another test left open may be closed in here
 @pytest.mark.usefixtures("pictures")
 def test_a_regression_on_a_dozen_examples_warns_of_nothing(config, tmp_path):
     rows = "".join(f"it was {'great ' * (i % 4)}{i},{i}\n" for i in range(12))

@@ -79,6 +79,22 @@ def test_a_taken_port_is_one_line_and_exit_code_2(folders, monkeypatch, capsys):
     assert exit_.value.code == 2 and error.startswith("error: cannot listen") and error.count("\n") == 1
 
 
+def test_a_start_that_is_refused_closes_its_socket(monkeypatch):
+    pytest.importorskip("starlette", reason="serving needs requirements/serve.txt")
+    opened = []
+
+    class Recorded(socket.socket):
+        def __init__(self, *details, **more):
+            super().__init__(*details, **more)
+            opened.append(self)
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(socket, "socket", Recorded)
+        complain(monkeypatch, "--model", "no-such-folder", "--port", taken.getsockname()[1])
+    complain(monkeypatch, "--model", "no-such-folder", "--port", 0)
+    assert [listener.fileno() for listener in opened] == [-1, -1]
+
+
 def test_two_folders_of_one_name_and_models_that_cannot_be_served_are_named(folders, tmp_path, monkeypatch):
     pytest.importorskip("starlette", reason="serving needs requirements/serve.txt")
     shutil.copytree(folders[0], tmp_path / "writer")
