@@ -4,10 +4,10 @@
     python -m benchmarks.decode --threads 1 --rounds 9 --models small
     python -m benchmarks.decode --peers --rounds 5    # also CTranslate2 and llama.cpp: decoding_peers.py
 
-The contenders take turns, so that other load on the machine slows all of them; the table gives medians. The memory's
-read bandwidth is measured in the same turns: every weight is read once per token, so bandwidth divided by the size of
-the weights is an upper bound on the speed (if the weights do not fit in the CPU's cache). One sequence is decoded
-greedily. The weights are random; the script checks that the two texts are the same.
+The contenders take turns, so that other load on the machine slows all of them; the table gives medians with the lowest
+and the highest. The memory's read bandwidth is measured in the same turns: every weight is read once per token, so
+bandwidth divided by the size of the weights is an upper bound on the speed (if the weights do not fit in the CPU's
+cache). One sequence is decoded greedily. The weights are random; the script checks that the two texts are the same.
 """
 
 import copy
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 import tyro
 
+from benchmarks.roofline import median_and_range
 from gpt.fast.batch import generate_with_cache
 from gpt.fast.int8 import quantize_int8
 from gpt.fast.linear import useful_threads
@@ -128,7 +129,8 @@ def main() -> None:
             allowed = bandwidth / size(which)
             big = size(which) > 100 * 2**20  # smaller ones stay in a cache, where this bound does not hold
             bound = f"{allowed:,.0f} | {n / median[key] / allowed:.0%}" if big else "– | –"
-            speeds = f"{n / median[key]:,.0f} | {n / median['theirs']:,.0f} | {median['theirs'] / median[key]:.2f}"
+            shown = [median_and_range([n / each for each in seconds[contender]]) for contender in (key, "theirs")]
+            speeds = f"{' | '.join(shown)} | {median['theirs'] / median[key]:.2f}"
             print(f"| {label} | {speeds} | {bound} | {bandwidth / 1e9:.1f} GB/s |", flush=True)
 
 

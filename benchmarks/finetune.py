@@ -7,7 +7,7 @@ Theirs is GPT2ForSequenceClassification, trained as in its guides: float32, Adam
 padded on the right to its longest text. Ours is what finetune.py does: texts of similar length share a batch, the
 precision is the fastest on this machine, the optimizers are our own. Shape, weights, batch size and clipping are the
 same; the script checks that both models give the same answers without dropout. The contenders take turns, each in its
-own process; the table gives medians. The last row reads texts without training.
+own process; the table gives medians with the lowest and the highest. The last row reads texts without training.
 """
 
 import itertools
@@ -21,8 +21,8 @@ import torch
 import tyro
 from torch import Tensor
 
-from benchmarks.contenders import measure, start, update
-from benchmarks.roofline import table
+from benchmarks.contenders import start, take_turns, update
+from benchmarks.roofline import median_and_range, table
 from gpt.classifier import GPTClassifier, loss_on_labels, pad
 from gpt.fast.bpe import train_bpe_with_heap
 from gpt.fast.speed_up import speed_up
@@ -160,11 +160,11 @@ def main() -> None:
     for what in ("train", "read"):
         job = (task, config.vocab_size, settings, what == "train")
         contenders = {"ours": start(ours, *job), "theirs": start(theirs, *job)}
-        seconds = measure(contenders, config.rounds, config.batches)
-        speed = {name: settings.batch_size / value for name, value in seconds.items()}
-        epochs = (f"{len(texts) / value:.1f} s" for value in speed.values())
-        ratio = speed["ours"] / speed["theirs"]
-        rows.append([what, f"{speed['ours']:,.0f}", f"{speed['theirs']:,.0f}", f"{ratio:.2f}", *epochs])
+        turns = take_turns(contenders, config.rounds, config.batches)
+        speeds = [[settings.batch_size / each for each in turns[name]] for name in contenders]
+        our_speed, their_speed = map(statistics.median, speeds)
+        epochs = (f"{len(texts) / each:.1f} s" for each in (our_speed, their_speed))
+        rows.append([what, *map(median_and_range, speeds), f"{our_speed / their_speed:.2f}", *epochs])
     head = ["texts a second", "this project", "transformers", "ratio", "an epoch: this project", "transformers"]
     print(table(head, rows))
 

@@ -3,9 +3,10 @@
     python -m benchmarks.plain
     python -m benchmarks.plain --rounds 3 --tiny-steps 0      # without the two whole runs of `tiny`
 
-Plain and fast take turns in one process; the table gives medians. The shapes are those of `train.py tiny`; code with
-gradients is timed forward and backward together. The last row is `train.py tiny` as a whole, each run in its own
-process, in float32 so that both compute the same. Only this row shows the effect of keeping freed memory.
+Plain and fast take turns in one process; the table gives medians, and the range of the turns' ratios. The shapes are
+those of `train.py tiny`; code with gradients is timed forward and backward together. The last row is `train.py tiny` as
+a whole, each run in its own process, in float32 so that both compute the same. Only this row shows the effect of
+keeping freed memory.
 """
 
 import copy
@@ -50,7 +51,7 @@ CPU = torch.device("cpu")
 @dataclass(frozen=True)
 class PlainConfig:
     rounds: int = 7
-    """turns of each; the table gives medians"""
+    """turns of each"""
     tiny_steps: int = 700
     """length of the whole runs of `tiny`; 0 leaves them out"""
 
@@ -149,8 +150,8 @@ def bpe_pairs() -> tuple[Pair, Pair]:
     return training, (encode_by_hand, lambda: tokenizer.encode(text))
 
 
-def measure_pair(pair: Pair, rounds: int) -> tuple[float, float]:
-    """Median milliseconds of each. They take turns; the first does not count. Quick ones are repeated within a turn."""
+def measure_pair(pair: Pair, rounds: int) -> tuple[list[float], list[float]]:
+    """Milliseconds of both in each turn; the first does not count. Quick ones are repeated within a turn."""
     repeats = []
     for run in pair:
         run()
@@ -164,7 +165,7 @@ def measure_pair(pair: Pair, rounds: int) -> tuple[float, float]:
             for _ in range(repeat):
                 run()
             taken.append(1e3 * (time.perf_counter() - start) / repeat)
-    return statistics.median(times[0]), statistics.median(times[1])
+    return times
 
 
 def run_tiny(steps: int, *flags: str) -> tuple[float, float]:
@@ -207,7 +208,9 @@ def main() -> None:
     rows = []
     for name, pair in pairs.items():
         plain, fast = measure_pair(pair, config.rounds)
-        rows.append([name, f"{plain:,.3f}", f"{fast:,.3f}", f"{plain / fast:.2f}"])
+        ratios = [one / other for one, other in zip(plain, fast, strict=True)]
+        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        rows.append([name, f"{statistics.median(plain):,.3f}", f"{statistics.median(fast):,.3f}", spread])
         print(" ".join(rows[-1]), flush=True)
     if config.tiny_steps:
         run_tiny(1)  # makes the corpus, if it does not exist yet
