@@ -1,6 +1,11 @@
 """Contenders for benchmarks.contenders, in a file that their new processes import quickly."""
 
 import os
+import threading
+
+import torch
+
+from gpt.fast.neighbours import watch_neighbours
 
 
 def build_counter(log, name):
@@ -11,6 +16,13 @@ def build_counter(log, name):
             file.write(f"{name} {os.getpid()}\n")
 
     return step
+
+
+def build_watcher(log):
+    """A contender that would watch its neighbours, as train.py does, and names its threads."""
+    torch.set_num_threads(2)
+    watch_neighbours()
+    return lambda: log.write_text(" ".join(thread.name for thread in threading.enumerate()), encoding="utf-8")
 
 
 def build_nothing():

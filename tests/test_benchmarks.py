@@ -20,7 +20,7 @@ from gpt.errors import UserError
 from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.model import GPT, GPTConfig
 from gpt.running.command_line import run_main
-from tests.contenders import build_counter, build_nothing
+from tests.contenders import build_counter, build_nothing, build_watcher
 from tests.helpers import small_training
 
 
@@ -62,6 +62,11 @@ def test_contenders_take_turns_in_processes_of_their_own(tmp_path, quick_process
     assert all(len(own) == 1 for own in processes.values())
     assert len(processes["a"] | processes["b"] | {os.getpid()}) == 3
     assert seconds.keys() == {"a", "b"} and all(value > 0 for value in seconds.values())
+
+
+def test_a_contender_does_not_take_the_one_before_it_for_a_busy_neighbour(tmp_path, quick_processes):
+    measure({"watcher": start(build_watcher, tmp_path / "threads")}, rounds=1, steps=1)
+    assert (tmp_path / "threads").read_text(encoding="utf-8") == "MainThread"
 
 
 def test_a_contender_that_fails_ends_the_benchmark_in_one_line(tmp_path, quick_processes):
