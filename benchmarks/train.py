@@ -4,10 +4,10 @@
     python -m benchmarks.train --models small --rounds 9
 
 The contenders take turns, each in its own process; the table gives medians, with the slowest and the quickest turn. A
-step is a forward pass, a backward pass, clipping, and the optimizer (ours: Muon and AdamW, rotary positions for all but
-GPT-2, precision and kernels as train.py chooses them). The roofline is the speed of a step that does only its matrix
-products, at the rate just measured on this machine for this shape and our precision. "of it" is our share of the
-roofline; on a GPU it is called MFU.
+step is a forward pass, a backward pass, clipping, and the optimizer (ours: Muon and AdamW, then AdamW alone; rotary
+positions for all but GPT-2, precision and kernels as train.py chooses them). The roofline is the speed of a step that
+does only its matrix products, at the rate just measured on this machine for this shape and our precision. "of it" is
+our share of the roofline; on a GPU it is called MFU.
 """
 
 import dataclasses
@@ -108,25 +108,27 @@ def main() -> None:
         rate = matrix_rate(tokens, shape.n_embd, machine.dtype, machine.device)  # while nothing else runs
         contenders = {
             "ours": start(our_step, shape, batch_size, config.device),
+            "adamw": start(our_step, shape, batch_size, config.device, "adamw"),  # as theirs
             "float32": start(their_step, shape, batch_size, machine.device.type, torch.float32),
         }
         if machine.dtype != torch.float32:  # without bfloat16 in hardware, a step would take minutes
             contenders["bfloat16"] = start(their_step, shape, batch_size, machine.device.type, torch.bfloat16)
         turns = take_turns(contenders, config.rounds, steps)
         speeds = {key: [tokens / each for each in seconds] for key, seconds in turns.items()}
-        ours = statistics.median(speeds["ours"])
         roofline = rate / training_flops_per_token(shape)
-        rows.append([title, *cells(speeds, ours), f"{roofline:,.0f}", f"{ours / roofline:.0%}"])
+        for key, label in (("ours", title), ("adamw", f"{title}, with AdamW")):
+            share = f"{statistics.median(speeds[key]) / roofline:.0%}"
+            rows.append([label, *cells(speeds, key), f"{roofline:,.0f}", share])
     head = ["model", "tokens/s: this project", "HF float32", "HF bfloat16", "ratio to float32", "to bfloat16"]
     print(table([*head, "roofline", "of it"], rows))
 
 
-def cells(speeds: dict[str, list[float]], ours: float) -> list[str]:
-    """Medians with their range, then our ratio to each of the others; – for one that did not run."""
+def cells(speeds: dict[str, list[float]], ours: str) -> list[str]:
+    """Medians with their range of one of ours and of theirs, then the ratio to each of theirs; – if it did not run."""
     shown = {key: median_and_range(each) for key, each in speeds.items()}
-    ratios = {key: f"{ours / statistics.median(each):.2f}" for key, each in speeds.items()}
+    ratios = {key: f"{statistics.median(speeds[ours]) / statistics.median(each):.2f}" for key, each in speeds.items()}
     others = ("float32", "bfloat16")
-    return [shown["ours"], *(shown.get(key, "–") for key in others), *(ratios.get(key, "–") for key in others)]
+    return [shown[ours], *(shown.get(key, "–") for key in others), *(ratios.get(key, "–") for key in others)]
 
 
 if __name__ == "__main__":
