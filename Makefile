@@ -25,8 +25,9 @@ how = $$(if [ -f $(1)/resume.pt ]; then echo --resume; elif [ ! -f $(1)/model.sa
 
 # Two processes, on one thread each; a file stays in one of them, because its tests share what they train. Files are not
 # reordered: by their number of tests, those with a few long ones would come last, and one process would wait for them.
+# Bytecode is written, else each of a hundred short processes would compile the project again.
 test: .venv/testing
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 	$(MAKE) notebooks-test
 
 # Makes the lessons' notebooks from notebooks/source/, with new outputs; LESSONS="01 02" makes only these.

@@ -20,8 +20,8 @@ from gpt.errors import UserError
 
 def serve(connection: Connection, build: Callable[..., Callable[[], None]], *settings) -> None:
     """Loop in the contender's process: receive a number of steps, take them, send back the seconds. 0 ends it."""
-    # What had the turn before is no program that wants the cores now, but gpt/fast/neighbours.py would give way to it. It
-    # watches nobody where this is set, here to GNU OpenMP's own default, and after OpenMP has read it.
+    # What had the turn before is no program that wants the cores now, but gpt/fast/neighbours.py would give way to it.
+    # It watches nobody where this is set, here to GNU OpenMP's own default, and after OpenMP has read it.
     os.environ.setdefault("GOMP_SPINCOUNT", "300000")
     step = build(*settings)
     while steps := connection.recv():

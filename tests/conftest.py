@@ -1,5 +1,6 @@
 """What the tests share: real text that every machine has, and small folders made from it."""
 
+import gc
 import json
 import multiprocessing
 import os
@@ -20,9 +21,15 @@ from gpt.finetuning.finetune_config import FinetuneConfig
 from gpt.model import GPT, GPTConfig
 from gpt.running import plots
 from tests.helpers import random_model, write_reviews
-from tests.processes import quick_context
+from tests.processes import quick_context, save_empty
 
 torch.set_num_threads(1)  # quicker than two for nets this small
+
+
+def pytest_collection_finish():
+    """What is imported stays: the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 # What a run draws at its end, and what writes any picture to a file.
@@ -35,7 +42,7 @@ DRAWING = {drawn: getattr(*drawn) for drawn in [*DRAWN, (Figure, "savefig")]}
 def no_pictures():
     """A picture takes half a second to draw, and most tests of a run do not look at its pictures: these stay empty."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", lambda figure, path, **_: Path(path).touch())
+        patch.setattr(Figure, "savefig", save_empty)
         for place, name in DRAWN:
             patch.setattr(place, name, lambda *arguments: arguments[-1].touch())
         yield

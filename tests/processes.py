@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parent.parent
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -21,6 +22,11 @@ SLOW = ["torch._dynamo", "torch.distributed.fsdp", "matplotlib.pyplot", "safeten
 # A step of this net takes milliseconds.
 SMALL = {"device": "cpu", "precision": "float32", "threads": 1, "model.context-length": 32, "model.n-layer": 2}
 SMALL |= {"model.n-head": 2, "model.n-embd": 32, "batch-size": 8, "warmup-steps": 2}
+
+
+def save_empty(figure: Figure, path: Path | str, **_) -> None:
+    """In place of Figure.savefig: leaves an empty file."""
+    Path(path).touch()
 
 
 def quick_context() -> BaseContext:
@@ -36,10 +42,14 @@ def quick_context() -> BaseContext:
 
 
 def start_python(
-    *words: str, log: Path | str, folder: Path = ROOT, environment: dict[str, str] | None = None
+    *words: str,
+    log: Path | str,
+    folder: Path = ROOT,
+    environment: dict[str, str] | None = None,
+    pictures: bool = True,
 ) -> BaseProcess:
     """Start `python WORDS` in a folder; what it prints goes to LOG.log, errors to LOG.err."""
-    process = quick_context().Process(target=_work, args=(words, str(log), folder, environment or {}))
+    process = quick_context().Process(target=_work, args=(words, str(log), folder, environment or {}, pictures))
     process.start()
     return process
 
@@ -65,7 +75,7 @@ def training(out: Path, *more: str, **settings) -> list[str]:
 
 
 def start_train(out: Path, *more: str, **settings) -> BaseProcess:
-    return start_python(*training(out, *more, **settings), log=out)
+    return start_python(*training(out, *more, **settings), log=out, pictures=False)
 
 
 def finish(processes: list[BaseProcess]) -> list[int | None]:
@@ -79,13 +89,15 @@ def finish(processes: list[BaseProcess]) -> list[int | None]:
     return [process.exitcode for process in processes]
 
 
-def _work(words: tuple[str, ...], log: str, folder: Path, environment: dict[str, str]) -> None:
+def _work(words: tuple[str, ...], log: str, folder: Path, environment: dict[str, str], pictures: bool) -> None:
     os.environ.update(environment)
     os.chdir(folder)
     for stream, suffix in ((sys.stdout, ".log"), (sys.stderr, ".err")):
         file = os.open(log + suffix, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         os.dup2(file, stream.fileno())
     torch.set_num_threads(1)
+    if not pictures:  # to draw one takes as long as all else in a run of a few steps
+        Figure.savefig = save_empty
     if words[0] == "-m":
         sys.argv = list(words[1:])
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo and fork a
 
 
 def start_processes(out, number, *more, **settings):
-    return start_torchrun(number, *training(out, *more, **settings), log=out)
+    return start_torchrun(number, *training(out, *more, **settings), log=out, pictures=False)
 
 
 def losses(folder):

@@ -104,7 +104,7 @@ def test_kill_ends_the_test_at_once_and_resume_begins_it_anew(config, monkeypatc
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to ask a process with")
 def test_kill_ends_a_training_within_five_seconds_at_any_moment(corpus, tmp_path):
-    settings = {"data": corpus, "max_steps": 120, "eval_every": 3, "log_every": 1, "model.dropout": 0.1}
+    settings = {"data": corpus, "max_steps": 90, "eval_every": 3, "log_every": 1, "model.dropout": 0.1}
     whole = start_train(tmp_path / "whole", **settings)
     draw, out, longest = random.Random(0), tmp_path / "stopped", 0.0
     for stop in range(5):
@@ -112,7 +112,7 @@ def test_kill_ends_a_training_within_five_seconds_at_any_moment(corpus, tmp_path
         before = len(read_metrics(out))
         if stop:  # the first one is stopped while it starts
             wait_for(lambda before=before: len(read_metrics(out)) > before, process)
-        time.sleep(draw.uniform(0, 0.3))
+        time.sleep(draw.uniform(0, 0.2))
         os.kill(process.pid, signal.SIGTERM)
         asked = time.monotonic()
         process.join(30)
