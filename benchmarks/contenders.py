@@ -6,7 +6,6 @@ take turns, so that other load on the machine slows all of them.
 
 import multiprocessing
 import os
-import statistics
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -39,11 +38,6 @@ def start(build: Callable[..., Callable[[], None]], *settings) -> tuple[Process,
     process.start()
     there.close()
     return process, here
-
-
-def measure(contenders: dict[str, tuple[Process, Connection]], rounds: int, steps: int) -> dict[str, float]:
-    """Median seconds of a step; see take_turns."""
-    return {name: statistics.median(times) for name, times in take_turns(contenders, rounds, steps).items()}
 
 
 def take_turns(

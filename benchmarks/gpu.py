@@ -25,9 +25,9 @@ from typing import Any, Literal
 import torch
 import tyro
 
-from benchmarks.contenders import measure, start
+from benchmarks.contenders import start, take_turns
 from benchmarks.decode import hf_twin, timed
-from benchmarks.roofline import table
+from benchmarks.roofline import median_and_range, table
 from benchmarks.train import our_step, their_step
 from gpt.errors import UserError
 from gpt.fast.batch import Batch
@@ -102,7 +102,7 @@ def run_tests(config: GpuConfig) -> dict[str, Any]:
 
 
 def run_train(config: GpuConfig) -> dict[str, Any]:
-    """Tokens per second of whole steps, medians of turns, and the share of the measured product."""
+    """Tokens per second of whole steps, medians of turns with their range, and the share of the measured product."""
     device = pick_machine(config.device).device
     rate = matrix_product(device, 8192 if config.scale == "full" else 256)
     torch.cuda.empty_cache()
@@ -117,12 +117,12 @@ def run_train(config: GpuConfig) -> dict[str, Any]:
         if batch_size == batches[0]:
             for name, dtype in (("HF float32 (TF32)", torch.float32), ("HF bfloat16", torch.bfloat16)):
                 contenders[name] = start(their_step, config.gpt2, batch_size, device.type, dtype)
-        seconds = measure(contenders, rounds, steps)
-        for name, value in seconds.items():
-            speed = batch_size * config.gpt2.context_length / value
+        for name, seconds in take_turns(contenders, rounds, steps).items():
+            speeds = [batch_size * config.gpt2.context_length / each for each in seconds]
             found[f"{name}, {batch_size} × {config.gpt2.context_length}"] = {
-                "tokens/s": speed,
-                "mfu": speed * flops / rate,
+                "tokens/s": statistics.median(speeds),
+                "range": median_and_range(speeds),
+                "mfu": statistics.median(speeds) * flops / rate,
             }
     return found
 
@@ -156,9 +156,12 @@ def run_decode(config: GpuConfig) -> dict[str, Any]:
         equal = statistics.mean(
             a == b for one, two in zip(ours(), theirs(), strict=True) for a, b in zip(one, two, strict=True)
         )
-        seconds = {name: [timed(run, device) for _ in range(rounds)] for name, run in (("ours", ours), ("HF", theirs))}
-        found[f"{rows} rows"] = {name: rows * count / statistics.median(times) for name, times in seconds.items()}
-        found[f"{rows} rows"]["equal tokens"] = equal
+        turns = {name: [timed(run, device) for _ in range(rounds)] for name, run in (("ours", ours), ("HF", theirs))}
+        speeds = {name: [rows * count / each for each in seconds] for name, seconds in turns.items()}
+        found[f"{rows} rows"] = {name: statistics.median(each) for name, each in speeds.items()} | {
+            "ranges": {name: median_and_range(each) for name, each in speeds.items()},
+            "equal tokens": equal,
+        }
     return found
 
 
@@ -190,19 +193,17 @@ def report(found: dict[str, Any]) -> str:
         rows.append(["tests on the GPU", found["tests"]["outcome"]])
     for name, value in found.get("train", {}).items():
         if isinstance(value, dict):
-            rows.append(
-                [f"train GPT-2 124M: {name}", f"{value['tokens/s']:,.0f} tokens/s, {value['mfu']:.0%} of the product"]
-            )
+            speed = value.get("range", f"{value['tokens/s']:,.0f}")  # older files have no ranges
+            rows.append([f"train GPT-2 124M: {name}", f"{speed} tokens/s, {value['mfu']:.0%} of the product"])
     if "train" in found:
         rows.append(["a large product, bfloat16", f"{found['train']['product'] / 1e12:,.0f} TFLOP/s"])
     for name, value in found.get("decode", {}).items():
         if isinstance(value, dict):
+            ours, theirs = (value.get("ranges", {}).get(key, f"{value[key]:,.0f}") for key in ("ours", "HF"))
             ratio = (
                 f"{value['ours'] / value['HF']:.1f} times as fast; {value['equal tokens']:.1%} of the tokens are equal"
             )
-            rows.append(
-                [f"decode GPT-2 124M: {name}", f"{value['ours']:,.0f} tokens/s, HF {value['HF']:,.0f}: {ratio}"]
-            )
+            rows.append([f"decode GPT-2 124M: {name}", f"{ours} tokens/s, HF {theirs}: {ratio}"])
     if "small" in found:
         last = found["small"]["evaluations"][-1]
         loss = f"{last['bits_per_byte']:.4f} bits/byte after {last['step']:,} steps"
