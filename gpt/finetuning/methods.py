@@ -10,7 +10,7 @@ from gpt.finetuning.bottleneck import add_bottlenecks
 from gpt.finetuning.method_config import AdaloraConfig, AdapterConfig, LoraConfig, PrefixConfig, Settings
 from gpt.finetuning.prefix import add_prefix
 from gpt.finetuning.tagger import GPTTagger
-from gpt.lora import add_lora, merge_lora
+from gpt.lora import LoraLinear, add_lora, merge_lora
 from gpt.model import GPT
 
 Net = GPT | GPTClassifier | GPTTagger
@@ -42,5 +42,7 @@ def check_width(method: str, name: str, value: int, width: int) -> None:
 
 
 def merged(model: Any) -> Any:
-    """A copy in which what LoRA or AdaLoRA learned is added into the matrices: a plain model of its class."""
-    return merge_lora(to_lora(model))
+    """A plain model of its class, a copy, with what LoRA or AdaLoRA learned added into the matrices; the model itself
+    where there is nothing to add, because a copy of a large model takes time and memory."""
+    adds = any(isinstance(part, LoraLinear) for part in model.modules())
+    return merge_lora(to_lora(model)) if adds else model

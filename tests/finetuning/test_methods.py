@@ -67,6 +67,12 @@ def test_what_can_be_merged_becomes_a_plain_model_with_the_same_answers(model, m
     torch.testing.assert_close(classify(plain, TEXTS, CPU), before, atol=1e-4, rtol=1e-4)
 
 
+def test_a_model_without_low_ranks_is_not_copied_to_be_merged(model):
+    net = label_net(model, LABELS)
+    adapt(net, METHODS["adapter"])
+    assert merged(net) is net
+
+
 @pytest.mark.parametrize("net_class", [GPT, GPTClassifier, GPTTagger])
 def test_bitfit_trains_bias_vectors_and_the_head_alone(net_class):
     config = GPTConfig(300, 32, 2, 2, 16)
