@@ -25,6 +25,7 @@ from pathlib import Path
 import tyro
 from tqdm import tqdm
 
+from benchmarks.contenders import NO_WATCH
 from benchmarks.roofline import median_and_range, table
 from data.default import default_stories
 from gpt.errors import UserError
@@ -36,7 +37,7 @@ TINY = PRESETS["tiny"][1]
 TOKENS_PER_STEP = TINY.batch_size * TINY.model.context_length
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = {"quiet": (0, 0), "one busy program": (1, 0), "two other trainings": (0, 2), "seven other trainings": (0, 7)}
-WAYS: dict[str, dict[str, str]] = {"with": {}, "without": {"GOMP_SPINCOUNT": "300000"}}
+WAYS: dict[str, dict[str, str]] = {"with": {}, "without": NO_WATCH}
 
 
 @dataclass(frozen=True)

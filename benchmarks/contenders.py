@@ -16,12 +16,12 @@ from torch.optim import Optimizer
 
 from gpt.errors import UserError
 
+NO_WATCH = {"GOMP_SPINCOUNT": "300000"}  # OpenMP's own default; where it is set, gpt/fast/neighbours.py watches nobody
+
 
 def serve(connection: Connection, build: Callable[..., Callable[[], None]], *settings) -> None:
     """Loop in the contender's process: receive a number of steps, take them, send back the seconds. 0 ends it."""
-    # What had the turn before is no program that wants the cores now, but gpt/fast/neighbours.py would give way to it.
-    # It watches nobody where this is set, here to GNU OpenMP's own default, and after OpenMP has read it.
-    os.environ.setdefault("GOMP_SPINCOUNT", "300000")
+    os.environ.update(NO_WATCH)  # what had the turn before wants the cores no more, but ours would give way to it
     step = build(*settings)
     while steps := connection.recv():
         start = time.perf_counter()

@@ -119,10 +119,11 @@ def run_train(config: GpuConfig) -> dict[str, Any]:
                 contenders[name] = start(their_step, config.gpt2, batch_size, device.type, dtype)
         for name, seconds in take_turns(contenders, rounds, steps).items():
             speeds = [batch_size * config.gpt2.context_length / each for each in seconds]
+            speed = statistics.median(speeds)
             found[f"{name}, {batch_size} × {config.gpt2.context_length}"] = {
-                "tokens/s": statistics.median(speeds),
+                "tokens/s": speed,
                 "range": median_and_range(speeds),
-                "mfu": statistics.median(speeds) * flops / rate,
+                "mfu": speed * flops / rate,
             }
     return found
 

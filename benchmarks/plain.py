@@ -24,7 +24,7 @@ import torch.nn.functional as F
 import tyro
 from torch import Tensor, nn
 
-from benchmarks.roofline import table
+from benchmarks.roofline import median_and_range, table
 from data.world.story import stories
 from gpt.fast.batch import Batch, generate_with_cache
 from gpt.fast.bpe import train_bpe_with_heap
@@ -209,8 +209,8 @@ def main() -> None:
     for name, pair in pairs.items():
         plain, fast = measure_pair(pair, config.rounds)
         ratios = [one / other for one, other in zip(plain, fast, strict=True)]
-        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        rows.append([name, f"{statistics.median(plain):,.3f}", f"{statistics.median(fast):,.3f}", spread])
+        medians = (f"{statistics.median(times):,.3f}" for times in (plain, fast))
+        rows.append([name, *medians, median_and_range(ratios, 2)])
         print(" ".join(rows[-1]), flush=True)
     if config.tiny_steps:
         run_tiny(1)  # makes the corpus, if it does not exist yet

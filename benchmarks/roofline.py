@@ -20,9 +20,10 @@ def matrix_rate(rows: int, width: int, dtype: torch.dtype, device: torch.device,
     return 2 * rows * width * 4 * width / best
 
 
-def median_and_range(values: list[float]) -> str:
-    """The median, with the lowest and the highest, as whole numbers."""
-    return f"{statistics.median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"
+def median_and_range(values: list[float], decimals: int = 0) -> str:
+    """The median, with the lowest and the highest."""
+    median, lowest, highest = (f"{of(values):,.{decimals}f}" for of in (statistics.median, min, max))
+    return f"{median} ({lowest} to {highest})"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

@@ -61,7 +61,7 @@ def test_contenders_take_turns_in_processes_of_their_own(tmp_path, quick_process
     processes = {name: {int(process) for other, process in lines if other == name} for name in "ab"}
     assert all(len(own) == 1 for own in processes.values())
     assert len(processes["a"] | processes["b"] | {os.getpid()}) == 3
-    assert all(len(seconds[name]) == 2 and min(seconds[name]) > 0 for name in "ab")
+    assert seconds.keys() == {"a", "b"} and all(len(each) == 2 and min(each) > 0 for each in seconds.values())
 
 
 def test_a_contender_does_not_take_the_one_before_it_for_a_busy_neighbour(tmp_path, quick_processes):
