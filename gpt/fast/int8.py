@@ -25,24 +25,25 @@ def to_int8(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def largest_of_rows(x: Tensor) -> Tensor:
     """(N, M) to (N, 1): the largest absolute value of each row, not quite 0, so that one can divide by it."""
-    return torch.linalg.vector_norm(x, float("inf"), dim=-1, keepdim=True).clamp_(min=1e-30)
+    return x.abs().amax(-1, keepdim=True).clamp_(min=1e-30)  # 3 to 20 times as fast as vector_norm of order inf
 
 
-def int8_product(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
-    """(N, in) floats times an int8 matrix (out, in) with its scales (out,): (N, out) floats.
+def int8_product(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
+    """(N, in) floats times an int8 matrix (out, in) with its scales (out,), plus a bias (out,): (N, out) floats.
 
     The fastest way that this machine has. With VNNI (most x86 CPUs since 2020) x is rounded to int8 too, each row
     by a scale of its own, and whole numbers are multiplied. Other CPUs multiply in bfloat16 and widen the weights
     as they are read. Elsewhere the weights are widened first, which saves memory but no time.
     """
     if x.device.type != "cpu":
-        return F.linear(x, weight.to(x.dtype)) * scale
-    if has_vnni():
+        y = F.linear(x, weight.to(x.dtype)) * scale
+    elif has_vnni():
         whole, step = to_int8(x)  # (N, in), (N, 1)
-        return torch.ops.aten._int_mm(whole, weight.t()) * (
-            step * scale
-        )  # int32 before it is scaled: nothing overflows
-    return torch.ops.aten._weight_int8pack_mm(x.to(torch.bfloat16), weight, scale.to(torch.bfloat16)).to(x.dtype)
+        y = torch.ops.aten._int_mm(whole, weight.t()) * step  # int32 before it is scaled: nothing overflows
+        return y.mul_(scale) if bias is None else torch.addcmul(bias, y, scale)
+    else:
+        y = torch.ops.aten._weight_int8pack_mm(x.to(torch.bfloat16), weight, scale.to(torch.bfloat16)).to(x.dtype)
+    return y if bias is None else y + bias
 
 
 def pack(weight: Tensor, scale: Tensor) -> Any:
@@ -67,11 +68,17 @@ def pack(weight: Tensor, scale: Tensor) -> Any:
 
 
 def packed_product(x: Tensor, packed: Any, bias: Tensor | None) -> Tensor:
-    """The same as int8_product, plus a bias, with a matrix from `pack`: rounding and product are one call."""
-    largest = largest_of_rows(x)  # (N, 1)
+    """The same as int8_product with a matrix from `pack`: rounding and product are one call."""
     # Within -1 and 1, each row is rounded to steps of 1 / 127; FBGEMM counts them from 128.
-    y = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(x / largest, 1 / 127, 128, packed)  # (N, out)
-    return y * largest if bias is None else torch.addcmul(bias, y, largest)
+    product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
+    if len(x) > 1:
+        largest = largest_of_rows(x)  # (N, 1)
+        y = product(x / largest, 1 / 127, 128, packed)  # (N, out)
+        return y * largest if bias is None else torch.addcmul(bias, y, largest)
+    low, high = torch.aminmax(x)  # a single row needs a single number, and fewer calls
+    scale = max(-low.item(), high.item(), 1e-30)
+    y = product(x / scale, 1 / 127, 128, packed)  # (1, out)
+    return y * scale if bias is None else torch.add(bias, y, alpha=scale)
 
 
 @functools.cache
@@ -100,8 +107,7 @@ class Int8Linear(nn.Module):
         return pack(self.weight, self.scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = int8_product(x.flatten(0, -2), self.weight, self.scale[:, 0]).view(*x.shape[:-1], -1)  # (..., out)
-        return y if self.bias is None else y + self.bias
+        return int8_product(x.flatten(0, -2), self.weight, self.scale[:, 0], self.bias).view(*x.shape[:-1], -1)
 
 
 class Int8Embedding(nn.Module):

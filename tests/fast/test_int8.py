@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from gpt.fast import int8
 from gpt.fast.batch import generate_with_cache
 from gpt.fast.int8 import Int8Linear, has_vnni, int8_product, pack, packed_product, quantize_int8, to_int8
+from gpt.fast.linear import few_rows_linear
 from gpt.model import GPT, GPTConfig
 
 WEIGHT = torch.randn(40, 64, generator=torch.Generator().manual_seed(0)) * torch.logspace(-3, 1, 40)[:, None]
@@ -49,7 +50,17 @@ def test_a_packed_matrix_gives_the_same_product(bias):
     torch.testing.assert_close(packed_product(x, packed, bias), exact if bias is None else exact + bias)
     for row in range(5):  # no row depends on those beside it
         alone = packed_product(x[row : row + 1], packed, bias)
-        assert torch.equal(alone, packed_product(x, packed, bias)[row : row + 1])
+        torch.testing.assert_close(alone, packed_product(x, packed, bias)[row : row + 1], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 40])
+@pytest.mark.parametrize(("inputs", "channels"), [(64, 96), (384, 1152)])
+def test_decoding_multiplies_with_the_same_int8_weights_be_they_widened_or_packed(rows, inputs, channels):
+    whole, scale = to_int8(torch.randn(channels, inputs))
+    layer, x = Int8Linear(whole, scale, torch.arange(float(channels))), torch.randn(rows, inputs)
+    exact = F.linear(x, whole * scale)
+    error = few_rows_linear(layer)(x) - layer.bias - exact
+    assert error.square().mean().sqrt() < 0.01 * exact.square().mean().sqrt()  # packed, x is rounded as well
 
 
 def test_without_vnni_or_fbgemm_nothing_is_packed(monkeypatch):
