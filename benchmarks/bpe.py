@@ -3,7 +3,8 @@
     python -m data.fetch shopping
     python -m benchmarks.bpe --data data/shopping/train.csv
 
-Both see the same first megabytes, line by line; reading them does not count. In turns; seconds, medians.
+Both see the same first megabytes, line by line; reading them does not count. In turns: medians, with the quickest and
+the slowest.
 """
 
 import statistics
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import tyro
 
-from benchmarks.roofline import table
+from benchmarks.roofline import median_and_range, table
 from gpt.fast.bpe import train_bpe_with_heap
 from gpt.running.command_line import parse_flags, run_main
 
@@ -54,9 +55,9 @@ def main() -> None:
             start = time.perf_counter()
             train(texts, config.vocab_size)
             seconds[name].append(time.perf_counter() - start)
-    medians = [statistics.median(each) for each in seconds.values()]
-    row = [f"{size / 1e6:.1f} MB, {config.vocab_size:,} tokens", *(f"{each:.1f} s" for each in medians)]
-    print(table(["", *trainers, "ratio"], [[*row, f"{medians[0] / medians[1]:.2f}"]]))
+    ours, theirs = map(statistics.median, seconds.values())
+    row = [f"{size / 1e6:.1f} MB, {config.vocab_size:,} tokens", *(median_and_range(each, 1) for each in seconds.values())]
+    print(table(["", *(f"{name}, s" for name in trainers), "ratio"], [[*row, f"{ours / theirs:.2f}"]]))
 
 
 if __name__ == "__main__":
