@@ -56,8 +56,9 @@ def main() -> None:
             train(texts, config.vocab_size)
             seconds[name].append(time.perf_counter() - start)
     ours, theirs = map(statistics.median, seconds.values())
-    row = [f"{size / 1e6:.1f} MB, {config.vocab_size:,} tokens", *(median_and_range(each, 1) for each in seconds.values())]
-    print(table(["", *(f"{name}, s" for name in trainers), "ratio"], [[*row, f"{ours / theirs:.2f}"]]))
+    shown = [median_and_range(each, 1) for each in seconds.values()]
+    row = [f"{size / 1e6:.1f} MB, {config.vocab_size:,} tokens", *shown, f"{ours / theirs:.2f}"]
+    print(table(["", *(f"{name}, s" for name in trainers), "ratio"], [row]))
 
 
 if __name__ == "__main__":
