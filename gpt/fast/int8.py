@@ -25,7 +25,7 @@ def to_int8(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def largest_of_rows(x: Tensor) -> Tensor:
     """(N, M) to (N, 1): the largest absolute value of each row, not quite 0, so that one can divide by it."""
-    return x.abs().amax(-1, keepdim=True).clamp_(min=1e-30)  # 3 to 20 times as fast as vector_norm of order inf
+    return x.abs().amax(-1, keepdim=True).clamp_(min=1e-30)  # many rows: 3 to 20 times as fast as vector_norm
 
 
 def int8_product(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -35,14 +35,14 @@ def int8_product(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None =
     by a scale of its own, and whole numbers are multiplied. Other CPUs multiply in bfloat16 and widen the weights
     as they are read. Elsewhere the weights are widened first, which saves memory but no time.
     """
-    if x.device.type != "cpu":
-        y = F.linear(x, weight.to(x.dtype)) * scale
-    elif has_vnni():
+    if x.device.type == "cpu" and has_vnni():
         whole, step = to_int8(x)  # (N, in), (N, 1)
         y = torch.ops.aten._int_mm(whole, weight.t()) * step  # int32 before it is scaled: nothing overflows
-        return y.mul_(scale) if bias is None else torch.addcmul(bias, y, scale)
-    else:
+        return y * scale if bias is None else torch.addcmul(bias, y, scale)
+    if x.device.type == "cpu":
         y = torch.ops.aten._weight_int8pack_mm(x.to(torch.bfloat16), weight, scale.to(torch.bfloat16)).to(x.dtype)
+    else:
+        y = F.linear(x, weight.to(x.dtype)) * scale
     return y if bias is None else y + bias
 
 
@@ -69,16 +69,10 @@ def pack(weight: Tensor, scale: Tensor) -> Any:
 
 def packed_product(x: Tensor, packed: Any, bias: Tensor | None) -> Tensor:
     """The same as int8_product with a matrix from `pack`: rounding and product are one call."""
+    largest = largest_of_rows(x)  # (N, 1)
     # Within -1 and 1, each row is rounded to steps of 1 / 127; FBGEMM counts them from 128.
-    product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
-    if len(x) > 1:
-        largest = largest_of_rows(x)  # (N, 1)
-        y = product(x / largest, 1 / 127, 128, packed)  # (N, out)
-        return y * largest if bias is None else torch.addcmul(bias, y, largest)
-    low, high = torch.aminmax(x)  # a single row needs a single number, and fewer calls
-    scale = max(-low.item(), high.item(), 1e-30)
-    y = product(x / scale, 1 / 127, 128, packed)  # (1, out)
-    return y * scale if bias is None else torch.add(bias, y, alpha=scale)
+    y = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(x / largest, 1 / 127, 128, packed)  # (N, out)
+    return y * largest if bias is None else torch.addcmul(bias, y, largest)
 
 
 @functools.cache
