@@ -6,7 +6,7 @@ import time
 import torch
 
 
-def matrix_rate(rows: int, width: int, dtype: torch.dtype, device: torch.device, seconds: float = 0.3) -> float:
+def matrix_rate(rows: int, width: int, dtype: torch.dtype, device: torch.device, seconds: float = 2) -> float:
     """Operations per second of (rows, width) @ (width, 4 width), the largest product of a block: the best of many."""
     a = torch.randn(rows, width, device=device, dtype=dtype)
     b = torch.randn(width, 4 * width, device=device, dtype=dtype)
