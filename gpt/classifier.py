@@ -33,9 +33,10 @@ class GPTClassifier(nn.Module):
 
     def head(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Hidden states (B, T, C) -> logits (B, labels), from the state of each text's last token."""
-        rows = torch.arange(states.size(0), device=states.device)
-        last = states[rows, lengths - 1]  # (B, C)
-        return self.score(self.dropout(last))
+        last = states[torch.arange(states.size(0), device=states.device), lengths - 1]  # (B, C)
+        kind = states.device.type
+        with torch.autocast(kind, enabled=torch.is_autocast_enabled(kind) and not self.is_regression):
+            return self.score(self.dropout(last))  # bfloat16 would round an answer near 2,000 to steps of 8
 
 
 def pad(texts: list[list[int]], padding: int = 0) -> tuple[Tensor, Tensor]:

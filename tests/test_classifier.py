@@ -176,6 +176,13 @@ def test_a_regression_answers_in_units_far_from_1(unit):
     torch.testing.assert_close(scaled / unit, 7 + 2 * classify(model, texts, CPU), atol=1e-3, rtol=0)
 
 
+def test_a_regression_in_bfloat16_keeps_the_last_digits_of_large_numbers():
+    model, texts = random_classifier("rotary", labels=("score",)), random_texts([4, 20, 9])
+    bfloat16 = pick_machine("cpu", "bfloat16", "off")
+    scaled = classify(in_units(model, mean=2000.0, std=5.0), texts, bfloat16)
+    torch.testing.assert_close(scaled, 2000 + 5 * classify(model, texts, CPU), atol=0.5, rtol=0)
+
+
 def test_a_language_model_is_not_taken_for_a_classifier_nor_the_reverse(classifier, model, tokenizer, tmp_path):
     save_model(model, tokenizer, tmp_path / "language")
     save_classifier(classifier, tokenizer, tmp_path / "labels")

@@ -33,13 +33,13 @@ def int8_product(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None =
 
     The fastest way that this machine has. With VNNI (most x86 CPUs since 2020) x is rounded to int8 too, each row
     by a scale of its own, and whole numbers are multiplied. Other CPUs multiply in bfloat16 and widen the weights
-    as they are read. Elsewhere the weights are widened first, which saves memory but no time.
+    as they are read, if a row is a multiple of 16 long. Elsewhere the weights are widened first, which saves memory but no time.
     """
     if x.device.type == "cpu" and has_vnni():
         whole, step = to_int8(x)  # (N, in), (N, 1)
         y = torch.ops.aten._int_mm(whole, weight.t()) * step  # int32 before it is scaled: nothing overflows
         return y * scale if bias is None else torch.addcmul(bias, y, scale)
-    if x.device.type == "cpu":
+    if x.device.type == "cpu" and weight.size(1) % 16 == 0:  # PyTorch's kernel reads past the end of other widths
         y = torch.ops.aten._weight_int8pack_mm(x.to(torch.bfloat16), weight, scale.to(torch.bfloat16)).to(x.dtype)
     else:
         y = F.linear(x, weight.to(x.dtype)) * scale

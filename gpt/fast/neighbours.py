@@ -3,7 +3,7 @@
 PyTorch on Linux shares work among cores with GNU OpenMP, whose threads wait for each other by spinning. On a quiet
 machine that is the fastest way. Where another program wants the same cores, a spinning thread keeps out the very thread
 that it waits for, and training can become ten times slower. Before it sleeps, a thread of GNU OpenMP spins 300,000
-rounds; but only 1,000 while a process has more such threads than it has cores (its manual, GOMP_SPINCOUNT). So while
+rounds; but only 100 while a process has more such threads than it has cores (its manual, GOMP_SPINCOUNT). So while
 other programs use the cores, `Neighbours` keeps one more team of threads, which does nothing.
 """
 

@@ -187,7 +187,7 @@ def weights_from_hf(hf: dict[str, Tensor], config: GPTConfig) -> dict[str, Tenso
     """Inverse of weights_to_hf. Old files lack the prefix "transformer." and hold causal masks; these are dropped."""
     weights = {}
     for name, weight in hf.items():
-        if name.endswith((".attn.bias", ".masked_bias", ".rotary_emb.inv_freq", "embed_out.weight")):
+        if name.endswith((".attn.bias", ".attention.bias", ".masked_bias", ".rotary_emb.inv_freq", "embed_out.weight")):
             continue
         if config.position == "learned":
             if not name.startswith(("transformer.", "lm_head.", "score.", "classifier.")):

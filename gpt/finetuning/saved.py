@@ -66,9 +66,10 @@ def in_units(model: GPTClassifier, mean: float, std: float) -> GPTClassifier:
     model = copy.deepcopy(model)
     with torch.no_grad():
         model.score.weight *= std
-        weight = model.score.weight[0].double()  # in float32, the square of a small weight would be 0
+        weight = model.score.weight[0].cpu().double()  # in float32, the square of a small weight would be 0
         direction = weight / weight.square().sum()  # the head maps it to 1
-        model.transformer.ln_f.bias.add_(mean * direction)
+        bias = model.transformer.ln_f.bias
+        bias.add_((mean * direction).to(bias))  # made on the CPU: Apple's GPUs have no float64
     return model
 
 

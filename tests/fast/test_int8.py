@@ -63,6 +63,17 @@ def test_decoding_multiplies_with_the_same_int8_weights_be_they_widened_or_packe
     assert error.square().mean().sqrt() < 0.01 * exact.square().mean().sqrt()  # packed, x is rounded as well
 
 
+@pytest.mark.parametrize("inputs", [36, 40, 96, 100])
+def test_without_vnni_every_width_gives_the_product(monkeypatch, inputs):
+    monkeypatch.setattr(int8, "has_vnni", lambda: False)
+    torch.manual_seed(0)
+    whole, scale = to_int8(torch.randn(512, inputs))
+    x, bias = torch.randn(4, inputs), torch.randn(512)
+    exact = F.linear(x, whole * scale, bias)
+    error = int8.int8_product(x, whole, scale[:, 0], bias) - exact
+    assert error.square().mean().sqrt() < 0.01 * exact.square().mean().sqrt()
+
+
 def test_without_vnni_or_fbgemm_nothing_is_packed(monkeypatch):
     monkeypatch.setattr(int8, "has_vnni", lambda: False)
     assert pack(*to_int8(WEIGHT)) is None
