@@ -33,7 +33,8 @@ def int8_product(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None =
 
     The fastest way that this machine has. With VNNI (most x86 CPUs since 2020) x is rounded to int8 too, each row
     by a scale of its own, and whole numbers are multiplied. Other CPUs multiply in bfloat16 and widen the weights
-    as they are read, if a row is a multiple of 16 long. Elsewhere the weights are widened first, which saves memory but no time.
+    as they are read, if a row is a multiple of 16 long. Elsewhere the weights are widened first, which saves memory
+    but no time.
     """
     if x.device.type == "cpu" and has_vnni():
         whole, step = to_int8(x)  # (N, in), (N, 1)
