@@ -29,6 +29,7 @@ from gpt.fast.speed_up import Twins, describe_code, speed_up
 from gpt.files.atomic import sha256
 from gpt.files.checkpoint import load_model
 from gpt.files.int8_file import weights_file
+from gpt.files.lock import alone_in
 from gpt.files.tokenizer_files import load_tokenizer
 from gpt.finetuning.adalora import distance_from_orthogonal, keep_most_important, measure_importance
 from gpt.finetuning.adversarial import FastGradientMethod
@@ -43,8 +44,8 @@ from gpt.finetuning.task import Task
 from gpt.finetuning.tasks import load_task
 from gpt.finetuning.trainable import build_finetuning_optimizers, choose_weights, count_weights, l2_penalty
 from gpt.optim import learning_rate_scale, set_learning_rate, update
-from gpt.running.command_line import parse_flags, run_main
-from gpt.running.device import Machine, pick_machine
+from gpt.running.command_line import exit_unless, parse_flags, run_main
+from gpt.running.device import Machine, pick_machine, use_threads
 from gpt.running.processes import Processes
 from gpt.running.run import Run, seed_dropout
 from gpt.running.run_folder import check_new
@@ -59,8 +60,7 @@ def finetune(config: FinetuneConfig) -> dict | None:
         raise UserError(f"--out {config.out} is the folder of the pretrained model: choose another one")
     make_default_data(config.task, config.data)
     machine = pick_machine(config.device, config.precision, "off", config.plain)  # every batch has another shape
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     pretrained, tokenizer = load_model(config.model), load_tokenizer(config.model)
     tokenizer.add_bos_token = True  # every text begins in the same way, whatever the model was pretrained on
     check_objective(config, pretrained.config)
@@ -174,11 +174,13 @@ def main() -> None:
         return evaluate(sys.argv[2:], world_score)
     config = parse_flags(lambda: tyro.cli(FinetuneConfig, description=__doc__))
     further = further_runs(config)
-    for run in (run for runs in further.values() for run in runs.values() if not run.resume):
-        check_new(run)  # before the first run, not after it
-    report = finetune(config)
-    if report and further:
-        compare_with_scratch(config, report, finetune)
+    with alone_in(config.out):
+        for run in (run for runs in further.values() for run in runs.values() if not run.resume):
+            check_new(run)  # before the first run, not after it
+        report = finetune(config)
+        if report and further:
+            report = compare_with_scratch(config, report, finetune)
+    exit_unless(report is not None)
 
 
 if __name__ == "__main__":

@@ -83,11 +83,14 @@ def continue_prompts(model: "GPT", tokenizer: "Tokenizer", prompts: list[str], c
     """Print the continuations: a single one as it is made, several one after the other when all are done."""
     from gpt.fast.batch import Batch
     from gpt.generate import check_prompt
+    from gpt.running.memory import check_texts_fit
     from gpt.running.streaming import TextStream, stream_texts, stream_texts_plainly
     from gpt.sampling import Sampling
 
     names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
     settings = {name: getattr(config, name) for name in names}
+    device = model.transformer.wte.weight.device
+    check_texts_fit(model.config, len(prompts) * config.num_samples, config.max_new_tokens, device)
     rows = [(prompt, config.seed + i) for prompt in prompts for i in range(config.num_samples)]
     texts, seeds = [prompt for prompt, _ in rows], [seed for _, seed in rows]
     tokens = [tokenizer.encode_document(prompt) or [tokenizer.end_of_text] for prompt in texts]

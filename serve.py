@@ -40,7 +40,7 @@ class ServeConfig:
     waiting: int = 64
     """texts that may wait for a row; what comes after them is answered 429"""
     max_tokens: int = 2048
-    """the most that a text may ask for"""
+    """the longest text that is written, and the most that a request may ask for"""
     time_limit: float = 120.0
     """seconds from a request to the end of its answer"""
     quantize: Literal["int8"] | None = None

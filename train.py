@@ -29,8 +29,8 @@ from gpt.files.tokens_folder import TokensFolder
 from gpt.generate import generate
 from gpt.model import GPT
 from gpt.optim import build_optimizers, check_loss, learning_rate_scale, set_learning_rate, update
-from gpt.running.command_line import as_typed, run_main
-from gpt.running.device import Machine, pick_machine
+from gpt.running.command_line import as_typed, exit_unless, run_main
+from gpt.running.device import Machine, pick_machine, use_threads
 from gpt.running.masking import MaskedDataset, cloze_accuracy, filled_example
 from gpt.running.memory import check_it_fits
 from gpt.running.processes import join_processes, own_device, session
@@ -41,13 +41,12 @@ from gpt.running.validation import describe_loss, perplexity, validation_loss
 from gpt.tokenizer import Tokenizer
 
 
-def train(config: TrainConfig) -> None:
-    """Train as `config` says; see TrainConfig. Raises UserError for a mistake that the user can correct."""
+def train(config: TrainConfig) -> bool:
+    """Train as `config` says. Returns whether it came to its end, unstopped. Raises UserError for a user's mistake."""
     # The machine, and the processes that share the work; usually there is one.
     machine = pick_machine(own_device(config.device), config.precision, config.compile, config.plain)
     processes = join_processes(machine, config.batch_size, config.accumulate, config.sharding)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
 
     # The data
     T = config.model.context_length
@@ -116,7 +115,7 @@ def train(config: TrainConfig) -> None:
             if processes.is_first:
                 save_model(whole_model, tokenizer, config.out)
         run.say_how_to_go_on()
-        return
+        return False
     run.stop.release()
     if processes.is_first:
         plot_run(config, corpus)
@@ -124,6 +123,7 @@ def train(config: TrainConfig) -> None:
     print(f"loss curve: {config.out / 'loss.png'}")
     if model.config.causal:
         print("sample:     " + as_typed("python", "sample.py", "--model", str(config.out)))
+    return True
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -190,8 +190,10 @@ def plot_run(config: TrainConfig, corpus: TokensFolder) -> None:
 
 
 def main() -> None:
-    with session():
-        train(read_train_flags(__doc__))
+    config = read_train_flags(__doc__)
+    with session(config.out):
+        finished = train(config)
+    exit_unless(finished)
 
 
 if __name__ == "__main__":

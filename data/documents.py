@@ -19,6 +19,7 @@ from gpt.files.encodings import encoding_of
 from gpt.files.tables import holds_rows, read_rows, whole_characters
 
 PIECE = 1 << 20  # characters, or bytes, read at a time
+MOST_BITS = 1e15  # of one text; JSON also knows Infinity, NaN and numbers of a thousand digits
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,13 @@ def documents_of(path: Path) -> Iterator[Document]:
             try:
                 row = json.loads(line)
                 text, bits = row["text"], row.get("bits")
-                if not isinstance(text, str) or not isinstance(bits, float | int | None):
+                if not isinstance(text, str):
                     raise TypeError
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 raise UserError(f'{path}, line {number}: expected an object like {{"text": "..."}}') from None
+            is_number = isinstance(bits, float | int) and not isinstance(bits, bool)
+            if bits is not None and not (is_number and 0 <= bits < MOST_BITS):
+                raise UserError(f'{path}, line {number}: "bits" is {str(bits)[:20]}: it must be a number from 0 up')
             if text:
                 known = (*LANGUAGES, BOTH)  # others may use that key too
                 world = row.get("world") if row.get("world") in known else None

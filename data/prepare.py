@@ -26,6 +26,8 @@ from tqdm import tqdm
 from data.documents import Document, cut_documents_of, documents_of, find_files, scan
 from gpt.errors import UserError
 from gpt.fast.bpe import train_bpe_with_heap
+from gpt.files.atomic import explain_failure
+from gpt.files.lock import LOCK_FILE, alone_in
 from gpt.files.tokenizer_files import load_tokenizer, save_tokenizer
 from gpt.running.command_line import parse_flags, run_main
 from gpt.tokenizer import Tokenizer
@@ -87,6 +89,12 @@ def prepare(config: PrepareConfig) -> dict:
     if not 0 < config.val_fraction <= 0.5:
         raise UserError(f"--val-fraction is {config.val_fraction}: it must be above 0 and at most 0.5")
     check_output(config.out)
+    with alone_in(config.out):
+        return read_and_write(config)
+
+
+def read_and_write(config: PrepareConfig) -> dict:
+    """What prepare does, while nobody else writes to the folder."""
     files = find_files(config.files, config.suffixes, config.out)
     with progress("reading", sum(path.stat().st_size for path, _ in files)) as bar:
         sources = [scan(path, name, bar) for path, name in files]
@@ -124,12 +132,20 @@ def prepare(config: PrepareConfig) -> dict:
         if tokenizer.vocab_size < config.vocab_size:
             print(f"no pair of tokens occurs twice any more: the vocabulary has {tokenizer.vocab_size} tokens")
 
-    # All files are first written to a temporary folder: a run that fails or is killed changes none of the old ones.
-    is_new = not config.out.exists()
-    config.out.mkdir(parents=True, exist_ok=True)
-    for left_over in config.out.glob(".prepare-*"):  # from a run that was killed
+    with explain_failure(config.out):
+        return write_files(config.out, tokenizer, splits(), total_bytes, described)
+
+
+def write_files(
+    out: Path, tokenizer: Tokenizer, documents: Iterator[tuple[str, Document]], total_bytes: int, described: list[dict]
+) -> dict:
+    """Write the tokens folder of documents, each given with its split, and return the contents of its meta.json.
+
+    All files are first written to a temporary folder: a run that fails or is killed changes none of the old ones.
+    """
+    for left_over in out.glob(".prepare-*"):  # from a run that was killed
         shutil.rmtree(left_over, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".prepare-", dir=config.out))
+    temporary = Path(tempfile.mkdtemp(prefix=".prepare-", dir=out))
     try:
         dtype = np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4")
         with (
@@ -139,7 +155,7 @@ def prepare(config: PrepareConfig) -> dict:
         ):
             train = SplitWriter(train_file, tokenizer, dtype, bar)
             val = SplitWriter(val_file, tokenizer, dtype, bar)
-            for split, document in splits():
+            for split, document in documents:
                 (val if split == "val" else train).add(document)
         if val.tokens < SMALLEST_VALIDATION or train.tokens < SMALLEST_VALIDATION:
             raise UserError(
@@ -164,20 +180,17 @@ def prepare(config: PrepareConfig) -> dict:
         with (temporary / "meta.json").open("w", encoding="utf-8", newline="\n") as file:
             json.dump(meta, file, indent=2, ensure_ascii=False)
         for name in sorted(OUR_FILES - {"meta.json"}):
-            (temporary / name).replace(config.out / name)
-        (temporary / "meta.json").replace(config.out / "meta.json")  # last: it shows that the rest is complete
+            (temporary / name).replace(out / name)
+        (temporary / "meta.json").replace(out / "meta.json")  # last: it shows that the rest is complete
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        if is_new and not any(config.out.iterdir()):
-            config.out.rmdir()
     return meta
 
 
 def check_output(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file: --out must be a folder")
     if out.is_dir():
-        foreign = sorted(p.name for p in out.iterdir() if p.name not in OUR_FILES and ".prepare-" not in p.name)
+        ours = OUR_FILES | {LOCK_FILE}
+        foreign = sorted(p.name for p in out.iterdir() if p.name not in ours and ".prepare-" not in p.name)
         if foreign:
             raise UserError(f"{out} already holds something else ({foreign[0]}): choose another --out")
 

@@ -19,8 +19,8 @@ from tqdm import tqdm
 from gpt.errors import UserError
 
 END_OF_TEXT = "<|endoftext|>"
-# A word: 's and its like, or letters, numbers or other signs with the space before them; or spaces alone.
-WORD = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
+# A word: 's and its like; letters, numbers or other signs with the space before them; spaces (tiktoken fails at 10**6).
+WORD = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s{1,500000}(?!\S)|\s"""
 # Training looks at the commonest words only, 2 MB of different ones. Rarer words change little, and Chinese, whose
 # "words" are whole clauses, has ever more of them.
 DIFFERENT_BYTES = 2_000_000

@@ -1,6 +1,7 @@
 """Every way to get it wrong: one line on stderr that says what to do, exit code 2, nothing of the user's touched."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -19,6 +20,15 @@ from tests.helpers import ROOT, random_model
 from tests.processes import finish, start_python
 
 
+BITS = {"huge": "1" + 400 * "0", "nan": "NaN", "negative": "-1", "true": "true", "text": '"3"', "endless": "1e999"}
+CONFIGS = {
+    "llama": {"model_type": "llama"},
+    "half_a_layer": {"num_hidden_layers": 2.5},
+    "endless_vocabulary": {"vocab_size": math.inf},
+    "tower": {"num_hidden_layers": 300_000_000},
+}
+
+
 @pytest.fixture
 def folder(tmp_path, corpus, monkeypatch):
     """A working folder with one of everything that can go wrong."""
@@ -30,6 +40,9 @@ def folder(tmp_path, corpus, monkeypatch):
     Path("short.txt").write_text("too short", encoding="utf-8")
     Path("list.jsonl").write_text('{"text": "one"}\n["two"]\n', encoding="utf-8")
     Path("one.jsonl").write_text('{"text": "the only one"}\n', encoding="utf-8")
+    for name, bits in BITS.items():
+        lines = f'{{"text": "one", "bits": 3}}\n{{"text": "two", "bits": {bits}}}\n'
+        Path(f"{name}_bits.jsonl").write_text(lines, encoding="utf-8")
     Path("photos").mkdir()
     Path("photos/cat.png").write_bytes(b"\x89PNG")
     Path("diary").mkdir()
@@ -45,9 +58,10 @@ def folder(tmp_path, corpus, monkeypatch):
     Path("no_tokenizer/merges.txt").unlink()
     shutil.copytree("model", "cut_model")
     Path("cut_model/model.safetensors").write_bytes(Path("model/model.safetensors").read_bytes()[:1000])
-    shutil.copytree("model", "llama")
-    config = json.loads(Path("llama/config.json").read_text(encoding="utf-8"))
-    Path("llama/config.json").write_text(json.dumps(config | {"model_type": "llama"}), encoding="utf-8")
+    config = json.loads(Path("model/config.json").read_text(encoding="utf-8"))
+    for name, changes in CONFIGS.items():
+        shutil.copytree("model", name)
+        Path(f"{name}/config.json").write_text(json.dumps(config | changes), encoding="utf-8")
     Path("damaged_run").mkdir()
     Path("damaged_run/resume.pt").write_bytes(b"not a checkpoint")
     return tmp_path
@@ -61,9 +75,11 @@ PREPARE = [
     ("short.txt --out new", "too small"),
     ("list.jsonl --out new", "line 2"),
     ("one.jsonl --out new", "too small"),
+    *((f"{name}_bits.jsonl --out new", f'{name}_bits.jsonl, line 2: "bits" is ') for name in BITS),
     ("photos --out new", "no file that ends in"),
     ("book.txt --out diary", "already holds something else (monday.doc)"),
     ("book.txt --out book.txt", "is a file"),
+    ("book.txt --out book.txt/new", "cannot write book.txt/new"),
     ("book.txt --out new --vocab-size 256", "257"),
     ("book.txt --out new --vocab-size many", "--vocab-size"),
     ("book.txt --out new --tokenizer photos", "holds no vocab.json"),
@@ -95,6 +111,8 @@ TRAIN = [
     ("tiny --data tokens --learning-rate fast", "--learning-rate"),
     ("tiny --data tokens --learning-rate -1", "learning_rate"),
     ("tiny --data tokens --device abacus", "abacus"),
+    ("tiny --data tokens --threads 100000", "threads is 100000: it must be from 1 to "),
+    ("tiny --data tokens --threads 0", "threads is 0"),
     ("tiny --data tokens --out model", "model already holds something else (model.safetensors)"),
     ("tiny --data tokens --out tokens --overwrite", "tokens is a tokens folder"),
     ("tiny --data tokens --weight-decay nan", "weight_decay"),
@@ -110,6 +128,11 @@ SAMPLE = [
     ("--model photos", "photos is not a model folder"),
     ("--model cut_model", "model.safetensors is damaged"),
     ("--model llama", "'llama'"),
+    ("--model half_a_layer", "n_layer is 2.5 and must be a whole number"),
+    ("--model endless_vocabulary", "vocab_size is inf and must be a whole number"),
+    ("--model tower", "fewer than 300000000 layers"),
+    ("--model model --num-samples 1000000000", "texts side by side need at least"),
+    ("--model model --device meta", "'meta' is not available"),
     ("--model no_tokenizer", "merges.txt"),
     ("--model model --prompt-file nowhere.txt", "nowhere.txt"),
     ("--model model --prompt-file latin1.txt", "not UTF-8"),

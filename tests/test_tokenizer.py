@@ -138,6 +138,12 @@ def test_a_text_without_repetition_gives_a_smaller_vocabulary_than_asked_for():
     assert Tokenizer.train(["abcdefg"], 1000).vocab_size == 257
 
 
+@pytest.mark.parametrize("text", [" " * 1_000_000, "\n" * 3_000_000 + "x", "a" + "\t \u3000" * 700_000])
+def test_a_million_spaces_are_encoded_like_any_text(trained, text):
+    assert trained.decode(trained.encode(text)) == text
+    assert trained.decode(trained.encode_to_numpy(text).tolist()) == text
+
+
 @BOTH
 def test_words_without_end_are_trained_on_in_parts(train):
     genome = "".join(random.Random(0).choices("acgt", k=50_000))

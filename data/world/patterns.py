@@ -32,7 +32,7 @@ from tqdm import tqdm
 from data.world import people, places
 from data.world.recorder import Draw
 from data.world.things import COLOURS
-from gpt.files.atomic import atomic_write
+from gpt.files.atomic import atomic_write, make_folder
 
 LINES = 12  # of a document; each is three tokens: a word, its value, the line break
 PAIRS = (2, 3, 4)  # how many different ones a document has
@@ -116,7 +116,7 @@ def write_patterns(out: Path, megabytes: float, seed: int = 1, sort: str | None 
     """Write documents to a .jsonl file, one {"text", "bits"} per line, up to the one that reaches `megabytes` (10^6
     bytes of text). -> {"documents": how many, "bytes": of their texts, "bits": -log2 of their probability}."""
     total = {"documents": 0, "bytes": 0, "bits": 0.0}
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     bar = tqdm(total=int(megabytes * 1e6), unit="B", unit_scale=True, leave=False)
     with atomic_write(out) as temporary, bar, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for pattern in patterns(seed, sort=sort):

@@ -21,7 +21,7 @@ from data.world.exchangeable import exchangeable, write_exchangeable
 from data.world.people import SPECIES, TRAITS
 from data.world.places import PLACES
 from data.world.recorder import Draw
-from gpt.files.atomic import atomic_write
+from gpt.files.atomic import atomic_write, make_folder
 
 LABELS = ("negative", "neutral", "positive")
 TOPICS = ("film", "meal", "toy", "place")  # what a review can be about
@@ -100,7 +100,7 @@ def write_reviews(
     """
     sizes = {"train": count - 2 * (count // 10), "val": count // 10, "test": count // 10}
     seen = set()
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with contextlib.ExitStack() as stack:  # interrupted, it leaves nothing half done
         bar = stack.enter_context(tqdm(total=count, unit=" reviews", leave=False))
         # The last to be entered is the first to be put in place: if train.csv exists, so do the others.

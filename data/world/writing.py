@@ -15,7 +15,7 @@ from tqdm import tqdm
 from data.world.bilingual import BOTH, told_twice
 from data.world.story import Story, stories
 from gpt.errors import UserError
-from gpt.files.atomic import atomic_write, write_text
+from gpt.files.atomic import atomic_write, make_folder, write_text
 
 BLOCK = 500  # stories that one process makes at a time
 
@@ -43,7 +43,7 @@ def write_stories(
     if planted_bias != 50:
         totals["planted_bias"] = planted_bias
     bar = tqdm(total=count or int(megabytes * 1e6), unit="" if count else "B", unit_scale=True, leave=False)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     with atomic_write(out) as temporary, bar, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for text, bits in made_in_parallel(seed, language, start, count, processes, planted_bias):
             size = len(text.encode())

@@ -58,6 +58,14 @@ def explain_failure(path: Path) -> Iterator[None]:
         ) from None
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there. Raises UserError if that fails or a file has its name."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: name a folder, or a new one")
+    with explain_failure(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, as UTF-8 with LF line endings. Raises UserError if it cannot be written."""
     with atomic_write(path) as temporary:

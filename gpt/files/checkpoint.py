@@ -99,9 +99,14 @@ def read_model_folder(folder: Path | str) -> tuple[GPTConfig, dict[str, Tensor]]
         raise UserError(f"{folder} holds no {path.name}: it is not a model folder (pickled weights are not read)")
     try:
         stored = safetensors.torch.load_file(path)
-        return config, from_int8(stored) if holds_int8(folder) else weights_from_hf(stored, config)
+        weights = from_int8(stored) if holds_int8(folder) else weights_from_hf(stored, config)
     except (SafetensorError, RuntimeError, KeyError) as error:
         raise UserError(f"{path} is damaged or not a safetensors file: {error}") from None
+    if f"transformer.h.{config.n_layer - 1}.ln_1.weight" not in weights:  # before a model of any size is built
+        raise UserError(
+            f"the weights in {folder} do not fit its config.json: there are fewer than {config.n_layer} layers"
+        )
+    return config, weights
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], folder: Path | str) -> None:

@@ -116,6 +116,9 @@ def load_config(folder: Path) -> GPTConfig:
                 position="rotary",
             )
         config = dataclasses.replace(config, causal=hf.get("is_causal", True))
+        for name in ("vocab_size", "context_length", "n_layer", "n_head", "n_embd"):
+            if type(value := getattr(config, name)) is not int:
+                raise TypeError(f"{name} is {value!r} and must be a whole number")
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged: {type(error).__name__} {error}") from None
     # All other settings must have the values that this GPT implements. A missing one is GPT-2's or GPT-NeoX's default.

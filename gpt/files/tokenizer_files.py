@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from gpt.errors import UserError
-from gpt.files.atomic import write_text
+from gpt.files.atomic import make_folder, write_text
 from gpt.tokenizer import BYTE_ORDER, END_OF_TEXT, PRINTABLE, Tokenizer
 
 BYTE_TO_CHAR = dict(zip(BYTE_ORDER, [*map(chr, PRINTABLE), *map(chr, range(256, 512))], strict=False))
@@ -42,7 +42,7 @@ def save_tokenizer_with_settings(tokenizer: Tokenizer, context_length: int, fold
     """Write all files of a tokenizer, including tokenizer_config.json, and create the folder if it does not exist.
     masked: `transformers` then knows two more tokens, MASK and PADDING. Raises UserError if a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     save_tokenizer(tokenizer, folder)
     settings = {
         "tokenizer_class": "GPT2Tokenizer",

@@ -27,11 +27,12 @@ def further_runs(config: FinetuneConfig) -> Runs:
 
 def compare_with_scratch(
     config: FinetuneConfig, report: dict, finetune: Callable[[FinetuneConfig], dict | None]
-) -> None:
+) -> dict | None:
     """Run `finetune` again from random weights, and with fewer labels from pretrained and from random weights. Returns
-    early if a run is interrupted.
+    None if a run is interrupted.
 
-    Adds to the first run's report: "from_scratch", and with --label-counts "label_counts", one row per count.
+    Returns the first run's report with more in it: "from_scratch", and with --label-counts "label_counts", one row per
+    count.
     """
     from gpt.finetuning.report import save_report  # here, because scikit-learn and matplotlib take seconds to import
     from gpt.finetuning.report_plots import plot_label_curve
@@ -44,7 +45,7 @@ def compare_with_scratch(
             print(f"\n--- {name.replace('_', ' ')}, {count or report['examples']['train']:,} labels", flush=True)
             outcome = finetune(run)
             if outcome is None:
-                return
+                return None
             reports[name] = outcome
         row = {"labels": reports["pretrained"]["examples"]["train"]}
         row |= {name: result["test"][score] for name, result in reports.items()}
@@ -59,3 +60,4 @@ def compare_with_scratch(
         report["label_counts"] = rows
         plot_label_curve(rows, score, config.out / "labels.png")
     save_report(config.out, report)
+    return report

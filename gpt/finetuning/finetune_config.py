@@ -154,8 +154,6 @@ class FinetuneConfig:
             raise UserError(f"seed is {self.seed}: it must be a whole number from 0 up")
         if self.tensorboard:
             check_tensorboard()
-        if self.threads is not None and self.threads < 1:
-            raise UserError(f"threads is {self.threads}: it must be at least 1")
         if min(self.label_counts, default=2) < 2 or (self.labels is not None and self.labels < 2):
             raise UserError("labels and label_counts must be at least 2: there must be something to tell apart")
         if self.from_scratch and (self.compare or self.train != "full"):

@@ -21,7 +21,7 @@ def plot_confusion(counts: list[list[int]], labels: tuple[str, ...], accuracy: f
             color = "white" if shares[i][j] > 0.5 else INK
             text = f"{count:,}\n{shares[i][j]:.0%}" if n <= 10 else f"{count}"
             axes.text(j, i, text, ha="center", va="center", color=color, fontsize=11 if n <= 5 else 8)
-    names = [plain(label) for label in labels]
+    names = [plain(label, 30) for label in labels]
     axes.set_xticks(range(n), names, rotation=0 if n <= 4 else 45)
     axes.set_yticks(range(n), names)
     axes.set(xlabel="the model's answer", ylabel="the truth", title=f"test accuracy {accuracy:.1%}")

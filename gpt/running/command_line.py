@@ -19,6 +19,7 @@ from gpt.errors import UserError
 
 T = TypeVar("T")
 DASHES = "\N{EN DASH}\N{EM DASH}\N{HORIZONTAL BAR}\N{MINUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}"  # none is on the - key
+INTERRUPTED = 130  # the exit code: 128 + SIGINT
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
 
 
@@ -26,6 +27,13 @@ def fail(message: str) -> NoReturn:
     """Print `message` as one line on stderr and leave with exit code 2, as Unix commands do."""
     tqdm.write("error: " + " ".join(message.split()), file=sys.stderr)  # on a line of its own, below a progress bar
     sys.exit(2)
+
+
+def exit_unless(finished: bool) -> None:
+    """Leave a training that was asked to stop with the exit code of a command that Ctrl-C ended: `train.py ... &&
+    finetune.py ...` must not go on with half a model. torchrun would call that a failure: under it the code is 0."""
+    if not finished and "WORLD_SIZE" not in os.environ:
+        sys.exit(INTERRUPTED)
 
 
 def parse_flags(parser: Callable[[], T]) -> T:
@@ -39,15 +47,19 @@ def parse_flags(parser: Callable[[], T]) -> T:
             raise
         lines = [line.strip("│╭╮╰╯─ ") for line in box.getvalue().splitlines()]
         message_lines = [line for line in lines[1:] if line]  # lines[0] is the title of the box
-        hints = ("Argument helptext", "For full helptext", "Perhaps you meant", "Similar options", "Arguments similar")
+        hints = ("Argument helptext", "For full helptext", "Perhaps you meant", "Similar options", "Arguments ")
         end = next((i for i, line in enumerate(message_lines) if line.startswith(hints)), len(message_lines))
         message = re.sub(r"^Error parsing \w[\w.-]*: ", "", " ".join(message_lines[:end]))  # the parser's own name
-        similar = re.search(r"^--[\w.-]+", "\n".join(message_lines[end:]), re.MULTILINE)  # the likeliest comes first
+        hint = "\n".join(message_lines[end:])
+        similar = re.search(r"^--[\w.-]+", hint, re.MULTILINE)  # the likeliest comes first
         likely = similar[0] if similar and "Unrecognized" in message else ""
         if wrong := re.fullmatch(r"Unrecognized .*?options: ([^-\s]\S*).* Available subcommands: (.+)", message):
             message = f"{wrong[1]} is none of {wrong[2]}"
             likely = "".join(difflib.get_close_matches(wrong[1], wrong[2].split(", "), 1))
-        if likely:
+        if likely in message.split():  # right, but not for this subcommand
+            has_it = re.search(r"^in (.+) --help$", hint, re.MULTILINE)
+            message += f"; it belongs to {has_it[1]}" if has_it else ""
+        elif likely:
             message += f"; perhaps you meant {likely}"
         raise UserError(f"{message} (--help explains)") from None
 
@@ -104,4 +116,4 @@ def run_main(main: Callable[[], None]) -> None:
         fail("there is not enough memory: a smaller model, context or batch (--accumulate) needs less")
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)

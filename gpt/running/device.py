@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,7 +50,7 @@ def pick_machine(
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         where = torch.device(device)
-        torch.empty(1, device=where)
+        torch.zeros(1, device=where).item()
     except (RuntimeError, AssertionError, NotImplementedError):  # torch raises any of them
         raise UserError(f"device {device!r} is not available here: try --device cpu, or leave the flag out") from None
     if where.type == "cpu" and not plain:
@@ -62,6 +63,16 @@ def pick_machine(
         can = where.type == "cuda" and importlib.util.find_spec("triton") is not None
         return Machine(where, dtype, can and torch.cuda.get_device_capability(where) >= (7, 0))
     return Machine(where, dtype, compile == "on")
+
+
+def use_threads(threads: int | None) -> None:
+    """Compute with so many CPU threads, or as many as PyTorch likes. Raises UserError where that is out of reason:
+    OpenMP ends the process if it cannot start them all."""
+    most = max(64, 4 * (os.cpu_count() or 1))
+    if threads is not None:
+        if not 1 <= threads <= most:
+            raise UserError(f"threads is {threads}: it must be from 1 to {most} on this machine")
+        torch.set_num_threads(threads)
 
 
 def best_dtype(device: torch.device) -> torch.dtype:

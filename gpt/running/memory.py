@@ -1,4 +1,4 @@
-"""Whether a training can fit the memory of this machine, asked before anything is allocated.
+"""Whether a training, or sampling, can fit the memory of this machine, asked before anything is allocated.
 
 An operating system promises more memory than it has. A run that is too large then does not fail, it crawls.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from gpt.errors import UserError
+from gpt.model import GPTConfig
 from gpt.running.train_config import TrainConfig
 
 
@@ -40,6 +41,18 @@ def check_it_fits(config: TrainConfig, tokenizer_size: int, processes: int, devi
         raise UserError(
             f"batches of {config.batch_size:,} windows need at least {gigabytes(needed)}, and there are "
             f"{gigabytes(there)}: lower --batch-size (far below {max(2, most):,}) or raise --accumulate"
+        )
+
+
+def check_texts_fit(model: GPTConfig, texts: int, tokens: int, device: torch.device) -> None:
+    """Raise UserError if so many texts, each of so many tokens, surely need more memory than the device has to be
+    written side by side: keys and values of every layer, a row of logits and a generator for each."""
+    there = memory_size(device)
+    each = 8 * model.n_layer * model.n_embd * min(tokens, model.context_length) + 4 * model.vocab_size + 2500
+    if there is not None and texts * each > there:
+        raise UserError(
+            f"{texts:,} texts side by side need at least {gigabytes(texts * each)}, and there are {gigabytes(there)}: "
+            f"ask for far fewer than {there // each:,} at a time (--num-samples)"
         )
 
 

@@ -34,8 +34,11 @@ def save_picture(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def plain(text: str) -> str:
-    """A text of the user's for a picture: without a sign that matplotlib would take for mathematics."""
+def plain(text: str, most: int = 1000) -> str:
+    """A text of the user's for a picture: without a sign that matplotlib would take for mathematics, and cut where it
+    is longer than `most` characters."""
+    if len(text) > most:
+        text = text[: most - 1] + "…"
     if not INSTALLED and any("\u2e80" <= character <= "\u9fff" for character in text):
         say_that_no_font_has_chinese()
     return text.replace("$", r"\$")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gpt.errors import UserError
+from gpt.files.lock import alone_in
 from gpt.model import GPT
 from gpt.running import sharding
 from gpt.running.device import Machine
@@ -162,11 +164,13 @@ def join_processes(machine: Machine, batch_size: int, accumulate: int, shard: bo
 
 
 @contextlib.contextmanager
-def session() -> Iterator[None]:
-    """Leave the other processes at the end. If one of them dies earlier, the others raise UserError. An error that all
-    processes raise is printed by the first one alone, because the others end with it."""
+def session(out: Path) -> Iterator[None]:
+    """Nobody else writes to the run folder meanwhile. Leave the other processes at the end; if one of them dies
+    earlier, the others raise UserError. An error that all processes raise is printed by the first one alone, because
+    the others end with it."""
     try:
-        yield
+        with alone_in(out) if place_of_process()[0] == 0 else contextlib.nullcontext():
+            yield
     except (RuntimeError, UserError, OSError) as error:
         lost = dist.is_initialized() and any(sign in str(error) for sign in ("by peer", "gloo", "NCCL"))
         if place_of_process()[0] > 0:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt.errors import UserError
-from gpt.files.atomic import explain_failure, temporary_path, write_text
+from gpt.files.atomic import explain_failure, make_folder, temporary_path, write_text
 from gpt.files.checkpoint import load_resume, save_resume
 from gpt.files.int8_file import INT8_FILE
 from gpt.optim import raise_broken
@@ -80,7 +80,7 @@ def begin(config: Any) -> None:
     with explain_failure(config.out):
         for path in (*(config.out / name for name in present), *config.out.glob(EVENT_FILES)):
             path.unlink()
-        config.out.mkdir(parents=True, exist_ok=True)
+        make_folder(config.out)
     remove_left_overs(config.out)
     about = {"version": project_version(), **config_to_json(config)}
     write_text(config.out / "train_config.json", json.dumps(about, indent=2) + "\n")

@@ -97,8 +97,6 @@ class TrainConfig:
             raise UserError(f"--out {self.out} is the folder of the model to begin with: choose another one")
         if self.tensorboard:
             check_tensorboard()
-        if self.threads is not None and self.threads < 1:
-            raise UserError(f"threads is {self.threads}: it must be at least 1")
 
     def model_for(self, tokenizer_size: int) -> GPTConfig:
         """The model for a tokenizer with so many ids; a masked one has two more, for mask and padding."""

@@ -186,7 +186,9 @@ class Fields:
         """(What to write, the prompts, whether to repeat them first). Raises UserError, too."""
         num_top = self.whole("logprobs", 0, MOST_TOP)
         max_tokens = self.whole("max_tokens", 0, limits.max_tokens)
-        writing = self.writing(limits, num_top, 16 if max_tokens is None else max_tokens)  # OpenAI's default
+        if max_tokens is None:
+            max_tokens = min(16, limits.max_tokens)  # 16 is OpenAI's default
+        writing = self.writing(limits, num_top, max_tokens)
         prompts = self.prompts(limits.rows)
         if len(prompts) * writing.n > limits.rows:
             raise self.wrong("n", f"such that all texts of a request are at most {limits.rows}")

@@ -35,8 +35,8 @@ class Texts:
         for number in range(len(prompts) * writing.n):
             prompt = prompts[number // writing.n]
             limit = writing.max_tokens
-            if limit is None:  # of an answer: until the context is full
-                limit = max(1, writer.context - len(prompt))
+            if limit is None:  # of an answer: until the context is full, or the server's limit is reached
+                limit = min(writer.most_tokens, max(1, writer.context - len(prompt)))
             self.generations.append(
                 Generation(
                     prompt, limit, self._deliverer(number), seed + number % writing.n,

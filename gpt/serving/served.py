@@ -63,6 +63,7 @@ class Writer:
     def __init__(self, model: GPT, tokenizer: Tokenizer, limits: Limits, room: int | None = None):
         check_causal(model)
         self.tokenizer, self.room, self.context = tokenizer, room, model.config.context_length
+        self.most_tokens = limits.max_tokens
         self.longest = max(map(len, tokenizer.ids))  # bytes of a token
         self.engine, self.mailbox = Engine(model, tokenizer, limits.rows, limits.waiting), Mailbox()
         self.engine.after_turn = self.mailbox.wake

@@ -100,6 +100,15 @@ def test_a_text_that_takes_too_long_is_ended_and_its_row_is_free(small, monkeypa
         assert json.loads(last.removeprefix("data: "))["error"]["code"] == "time_limit"
 
 
+def test_no_text_is_longer_than_the_server_allows_not_even_where_none_was_asked_for(folders):
+    with serving(folders, max_tokens=5) as server, httpx.Client(base_url=server.url) as client:
+        ask = {"model": "answerer", "messages": [{"role": "user", "content": "where is the cat?"}], "seed": 3}
+        for path, body in (("chat/completions", ask), ("completions", {"model": "writer", "prompt": "the cat"})):
+            for seed in range(4):
+                usage = client.post(f"/v1/{path}", json=body | {"seed": seed, "temperature": 2}).json()["usage"]
+                assert 0 < usage["completion_tokens"] <= 5
+
+
 def test_metrics_count_requests_tokens_and_how_strange_prompts_are(folders):
     with serving(folders) as server, httpx.Client(base_url=server.url) as client:
         for _ in range(2):

@@ -19,7 +19,7 @@ from data.world.tasks.spans import entity_rows
 from data.world.tasks.summaries import summary_rows
 from data.world.tasks.translations import translation_rows
 from gpt.errors import UserError
-from gpt.files.atomic import atomic_write
+from gpt.files.atomic import atomic_write, make_folder
 
 Maker = Callable[[str, int, str], Iterator[dict]]  # (split, seed, language "en" or "zh") -> endless rows
 KINDS: dict[str, Maker] = {
@@ -48,7 +48,7 @@ def write_task(out: Path, kind: str, language: str, seed: int, count: int, overw
             raise UserError(f"{out / name} already exists: choose another --out or use --overwrite")
     sizes = {"train": count - 2 * (count // 10), "val": count // 10, "test": count // 10}
     seen = set()
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with contextlib.ExitStack() as stack:  # interrupted, it leaves nothing half done
         bar = stack.enter_context(tqdm(total=count, unit=" rows", leave=False))
         temporary = {name: stack.enter_context(atomic_write(out / name)) for name in FILES}

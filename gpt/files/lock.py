@@ -1,0 +1,43 @@
+"""One process at a time in a folder: two that write there would mix their files."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from gpt.errors import UserError
+from gpt.files.atomic import explain_failure, make_folder
+
+LOCK_FILE = ".lock"
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path, wait: bool = False) -> Iterator[None]:
+    """While this lasts, no other process is `alone_in` the folder, which is made if need be and goes again if it stays
+    empty. The operating system holds the lock, so that even a killed process gives it back.
+
+    Raises UserError if another process has it; with `wait` it says so and waits. Also if the folder cannot be written.
+    """
+    is_new = not folder.exists()
+    make_folder(folder)
+    lock = FileLock(folder / LOCK_FILE)
+    with explain_failure(folder):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if not wait:
+                raise UserError(
+                    f"another process is writing to {folder}: wait for its end, or choose another folder"
+                ) from None
+            print(f"another process is writing to {folder}: waiting for its end", flush=True)
+            lock.acquire()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows removes no open file
+            (folder / LOCK_FILE).unlink()  # while it is ours
+        lock.release()
+        if is_new:
+            with contextlib.suppress(OSError):  # it is not empty
+                folder.rmdir()
