@@ -93,7 +93,7 @@ def run(config: TrainConfig | FinetuneConfig, nothing: float) -> Measures:
     report, stopped_because = None, None
     try:
         if isinstance(config, TrainConfig):
-            report = train(replace(config, **go_on(config.out)))
+            train(replace(config, **go_on(config.out)))
         else:
             report = finetune(replace(config, **go_on(config.out)))
     except UserError as error:

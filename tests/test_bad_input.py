@@ -19,7 +19,6 @@ from gpt.running.command_line import run_main
 from tests.helpers import ROOT, random_model
 from tests.processes import finish, start_python
 
-
 BITS = {"huge": "1" + 400 * "0", "nan": "NaN", "negative": "-1", "true": "true", "text": '"3"', "endless": "1e999"}
 CONFIGS = {
     "llama": {"model_type": "llama"},

@@ -31,7 +31,10 @@ def alone_in(folder: Path, wait: bool = False) -> Iterator[None]:
                     f"another process is writing to {folder}: wait for its end, or choose another folder"
                 ) from None
             print(f"another process is writing to {folder}: waiting for its end", flush=True)
-            lock.acquire()
+            while not lock.is_locked:
+                make_folder(folder)  # the other one may have removed it, empty
+                with contextlib.suppress(Timeout, FileNotFoundError):
+                    lock.acquire(timeout=1)
     try:
         yield
     finally:

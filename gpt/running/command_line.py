@@ -53,7 +53,8 @@ def parse_flags(parser: Callable[[], T]) -> T:
         hint = "\n".join(message_lines[end:])
         similar = re.search(r"^--[\w.-]+", hint, re.MULTILINE)  # the likeliest comes first
         likely = similar[0] if similar and "Unrecognized" in message else ""
-        if wrong := re.fullmatch(r"Unrecognized .*?options: ([^-\s]\S*).* Available subcommands: (.+)", message):
+        subcommands = r"Unrecognized .*?options: ([^-\s]\S*).* Available subcommands: ((?:\S+, )*\S+)"
+        if wrong := re.match(subcommands, " ".join(message_lines)):
             message = f"{wrong[1]} is none of {wrong[2]}"
             likely = "".join(difflib.get_close_matches(wrong[1], wrong[2].split(", "), 1))
         if likely in message.split():  # right, but not for this subcommand

@@ -22,7 +22,8 @@ def hold(tmp_path, folder, seconds):
     """A process that holds the folder so long."""
     (tmp_path / "hold.py").write_text(HOLD, encoding="utf-8")
     process = start_python(str(tmp_path / "hold.py"), str(folder), str(seconds), log=tmp_path / "hold")
-    while process.is_alive() and "mine" not in (tmp_path / "hold.log").read_text(encoding="utf-8"):
+    log = tmp_path / "hold.log"
+    while process.is_alive() and not (log.exists() and "mine" in log.read_text(encoding="utf-8")):
         time.sleep(0.01)
     assert process.is_alive(), (tmp_path / "hold.err").read_text(encoding="utf-8")
     return process
@@ -30,9 +31,8 @@ def hold(tmp_path, folder, seconds):
 
 def test_a_folder_that_another_process_writes_to_is_refused_until_that_ends(tmp_path):
     process = hold(tmp_path, tmp_path / "out", 60)
-    with pytest.raises(UserError, match="another process is writing to .*out: wait for its end"), alone_in(
-        tmp_path / "out"
-    ):
+    expected = pytest.raises(UserError, match=r"another process is writing to .*out: wait for its end")
+    with expected, alone_in(tmp_path / "out"):
         pass
     with alone_in(tmp_path / "other"):
         pass

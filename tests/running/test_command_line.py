@@ -66,7 +66,7 @@ def test_a_command_that_is_nearly_right_is_answered_with_the_right_one(monkeypat
 
 def test_a_flag_of_another_command_is_named_with_that_command(monkeypatch, capsys):
     err = complaint(monkeypatch, capsys, look, "surprise", "--model", "out/tiny", "--text", "x", "--layer", "2")
-    assert "--layer (applied to look.py surprise)" in err and "belongs to look.py attention" in err
+    assert "--layer (applied to command surprise)" in err and "belongs to command attention" in err
     assert "meant" not in err and "Arguments" not in err
 
 
