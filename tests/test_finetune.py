@@ -108,6 +108,28 @@ def test_labels_that_look_like_mathematics_can_be_drawn(tmp_path):
     assert (tmp_path / "confusion.png").stat().st_size > 1000
 
 
+@pytest.mark.usefixtures("pictures")
+def test_a_label_as_long_as_a_review_is_cut_in_the_picture_and_leaves_room_for_it(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib's, where the labels leave the picture no room
+        report_plots.plot_confusion([[1, 0], [0, 1]], ("good", 300 * "bad"), 1.0, tmp_path / "confusion.png")
+    assert (tmp_path / "confusion.png").stat().st_size > 1000
+
+
+@pytest.mark.usefixtures("pictures")
+def test_a_run_that_was_stopped_exits_130_and_one_that_ends_does_not(config, monkeypatch):
+    words = ["finetune.py", "--model", str(config.model), "--data", str(config.data), "--out", str(config.out)]
+    words += ["--epochs", "1", "--batch-size", "16", "--device", "cpu", "--threads", "1"]
+    monkeypatch.setattr("sys.argv", words)
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as exit_:
+        stop_after(patch, Buckets, 3)
+        finetune_script.main()
+    assert exit_.value.code == 130 and not (config.out / "report.json").exists()
+    monkeypatch.setattr("sys.argv", [*words, "--resume"])
+    finetune_script.main()
+    assert (config.out / "report.json").is_file()
+
+
 def test_ctrl_c_during_the_test_starts_no_further_run(config, monkeypatch):
     write = report.write_report
     monkeypatch.setattr(report, "write_report", lambda *what: (signal.raise_signal(signal.SIGINT), write(*what))[1])

@@ -147,6 +147,9 @@ def test_the_command_writes_stories_and_never_over_a_file(tmp_path):
     again = command("stories", "--out", tmp_path, "--count", 40)
     assert again.returncode == 2 and again.stderr.startswith("error: ") and again.stderr.count("\n") == 1
     assert (tmp_path / "stories.jsonl").read_bytes() == before
+    (tmp_path / "book").touch()
+    below = command("stories", "--out", tmp_path / "book", "--count", 40)
+    assert below.returncode == 2 and "book is a file: name a folder" in below.stderr
     both = command("stories", "--out", tmp_path / "new", "--count", 40, "--megabytes", 1)
     assert both.returncode == 2 and "--count and --megabytes" in both.stderr
 
