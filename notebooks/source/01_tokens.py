@@ -119,7 +119,7 @@ print("the same ten tokens as gpt.tokenizer.train_bpe")
 # 教程 000 §4.3 把“人工智能是一个令人着迷的领域”切成七个词，从 `x_1 = "人工智能"` 到 `x_7 = "领域"`，好像一个词就是一个词元。
 # 其实词元由词表决定，词表又由训练它的文本决定。
 #
-# 这些课的文本来自一个**小世界**：一个程序按规则随机编写短故事，中英文都会写。`out/tiny` 是用其中的英文故事训练的小 GPT（约 86 万个权重）。
+# 这些课的文本来自一个**玩具世界**：一个程序按规则随机编写短故事，中英文都会写。`out/tiny` 是用其中的英文故事训练的小 GPT（约 86 万个权重）。
 # 下面比较四个词表：只有字节的；`out/tiny` 的英文词表；只用中文故事训练的；中文故事之外还读了几百遍谈人工智能的话的。
 # %% [markdown] lang="en"
 # ## 3. 人工智能 in four vocabularies
@@ -264,7 +264,7 @@ for n, (runs, _, _) in enumerate(tables, start=1):
     print(f"{len(runs):7,} different runs of {n} token{'s' * (n > 1)}, {once:.0%} of them seen only once")
 
 # %% [markdown] lang="zh"
-# 小世界是自己写的，每篇故事的概率可以精确算出（`story.bits`，单位是比特），它们的平均就是**下限**：没有模型的平均损失能更低。
+# 玩具世界是自己写的，每篇故事的概率可以精确算出（`story.bits`，单位是比特），它们的平均就是**下限**：没有模型的平均损失能更低。
 # 现在把所有模型放在一起，用同样的新故事打分：
 # %% [markdown] lang="en"
 # We wrote the toy world ourselves, so the probability of each story can be computed exactly (`story.bits`). The mean is the

@@ -7,7 +7,7 @@
 # - 把教程里跑不起来的那一层代码一处一处修好，说出修好以后它还错在哪里；
 # - 在损失曲线上认出常见的错误：没有掩码、没有残差、没有归一化、没有位置。
 #
-# 对应教程：000 §4.1–4.2；001 §4.2；002 §4.1；004 §3.1、§4.2–4.3、§5.2（教程的编号、小世界、损失和奈特，见第 1 课）。
+# 对应教程：000 §4.1–4.2；001 §4.2；002 §4.1；004 §3.1、§4.2–4.3、§5.2（教程的编号、玩具世界、损失和奈特，见第 1 课）。
 # %% [markdown] lang="en"
 # # Lesson 2: attention
 #
@@ -482,7 +482,7 @@ assert changed > everything + 1
 #
 # ## 7　每次只犯一个错
 #
-# 同一个小网络（2 层，64 个通道），同样的数据和种子，每次只换一处。最下面的虚线是**下限**：小世界每篇故事的概率已知，
+# 同一个小网络（2 层，64 个通道），同样的数据和种子，每次只换一处。最下面的虚线是**下限**：玩具世界每篇故事的概率已知，
 # 不偷看答案的模型，平均损失不可能低于它。
 # %% [markdown] lang="en"
 # With the default initialisation, $\sqrt n$ saturates attention from the start. GPT-2's initialisation is so small that
@@ -597,7 +597,7 @@ assert final["right"] < min(final[name] for name in ("post-norm", "no norm", "no
 # %% [markdown] lang="zh"
 # ## 8　偷看的模型会不会写故事
 #
-# 生成的时候没有“后面”可抄，所以必须装上掩码。让两个网络各写 20 篇故事，由小世界的裁判（judge）看看有几成句子合乎语法。
+# 生成的时候没有“后面”可抄，所以必须装上掩码。让两个网络各写 20 篇故事，由玩具世界的裁判（judge）看看有几成句子合乎语法。
 # %% [markdown] lang="en"
 # ## 8. Can a model that peeks tell stories?
 #

@@ -7,7 +7,7 @@
 # - 用实验（而不是口诀）选学习率，说清楚预热、梯度累积、混合精度各改变了什么、没改变什么；
 # - 拿训练损失与玩具世界的**精确下限**比较，知道“还差多少”。
 #
-# 对应教程：000 §3.2 Step 1–2、Q2–Q3；001 §3.2.1、Q2–Q4；002 §4.2、Q2；003 §3.2、§4.2；004 Q2–Q4（教程的编号、小世界、损失、奈特和下限，见第 1 课）。
+# 对应教程：000 §3.2 Step 1–2、Q2–Q3；001 §3.2.1、Q2–Q4；002 §4.2、Q2；003 §3.2、§4.2；004 Q2–Q4（教程的编号、玩具世界、损失、奈特和下限，见第 1 课）。
 
 # %% [markdown] lang="en"
 # # Lesson 3: pretraining
@@ -201,7 +201,7 @@ print(
 # %% [markdown] lang="zh"
 # ## 3　SGD、AdamW、Muon
 #
-# 教程 003 §4.2 给出梯度下降公式 $\theta_{t+1} = \theta_t - \alpha \nabla J(\theta_t)$，但没有任何代码；其余几篇只说“使用 AdamW”。
+# 教程 003 §4.2 给出梯度下降公式 $\theta_{t+1} = \theta_t - \alpha \nabla J(\theta_t)$，但没有任何代码；其余几篇只提到名字（AdamW，001 §3.2.2 还有 SGD）。
 # 三个优化器都只有几行。$g$ 是梯度，$\lambda$ 是权重衰减：每一步让权重缩短一点。
 #
 # - **SGD**：照公式走，$\theta \leftarrow \theta - \alpha(g + \lambda\theta)$。
@@ -215,8 +215,8 @@ print(
 # %% [markdown] lang="en"
 # ## 3. SGD, AdamW and Muon
 #
-# Tutorial 003 §4.2 gives the formula $\theta_{t+1} = \theta_t - \alpha \nabla J(\theta_t)$ without code; the others only say "use AdamW". Each of the
-# three takes a few lines. $g$ is the gradient; $\lambda$ is the weight decay, which makes the weights a little shorter in each step.
+# Tutorial 003 §4.2 gives the formula $\theta_{t+1} = \theta_t - \alpha \nabla J(\theta_t)$ without code; the others only name one (AdamW;
+# 001 §3.2.2 adds SGD). Each of the three takes a few lines. $g$ is the gradient; $\lambda$ is the weight decay, which makes the weights a little shorter in each step.
 #
 # - **SGD** follows the formula: $\theta \leftarrow \theta - \alpha(g + \lambda\theta)$.
 # - **AdamW** keeps two running means, of the gradient, $m \leftarrow \beta_1 m + (1-\beta_1)g$, and of its square, $v \leftarrow \beta_2 v + (1-\beta_2)g^2$. Both
@@ -403,7 +403,7 @@ assert tuned[1e-1][0] > tuned[best][0] + 0.3  # too large a rate: the TRAINING l
 # 四点结论：
 #
 # 1. AdamW 每步最多让一个权重走大约一个学习率那么远，所以 1e-5 乘以步数就是它能走的全部路程。对这个小网络，这几乎等于没动。
-#    对上千亿参数、跑几万步的网络，1e-5 可能合适：学习率取决于规模、步数和优化器，没有万能的起点。
+#    大得多的网络用得小得多：1750 亿参数的 GPT-3，预训练的峰值是 6e-5（Brown 等 2020，表 2.1）。学习率取决于规模、步数和优化器，没有万能的起点。
 #    从 1e-5 **再往下**调，只会离答案更远。
 # 2. “导致过拟合”说错了：过拟合时**训练**损失很低。学习率太大时，训练损失本身就降不下来（发散），并且冲毁预训练的权重。
 # 3. “从小到大”（002）与“从大到小”（000、001、004）说的是两件事：一次训练之内先升（预热，000、001、004 的下一句也这么说）后降（衰减）；
@@ -421,8 +421,8 @@ assert tuned[1e-1][0] > tuned[best][0] + 0.3  # too large a rate: the TRAINING l
 # Four conclusions:
 #
 # 1. AdamW moves a weight by at most about one learning rate a step, so 1e-5 times the number of steps is all the way it can go.
-#    For this small net that is next to nothing. For a net of 100 billion weights and tens of thousands of steps, 1e-5 may be
-#    right: the rate depends on size, number of steps and optimizer. Going *down* from 1e-5 leads further away.
+#    For this small net that is next to nothing. Far larger nets take far smaller rates: GPT-3, with 175 billion weights, was
+#    pretrained at a peak of 6e-5 (Brown et al. 2020, table 2.1). The rate depends on size, steps and optimizer. Going *down* from 1e-5 leads further away.
 # 2. "Over-fitting" is the wrong word: over-fitting has a *low training* loss. With too large a rate the training loss itself
 #    stays high (it diverges), and what was pretrained is destroyed.
 # 3. "Increase" (002) and "decrease" (000, 001, 004) are about two things. Within one run the rate rises first (warm-up: the next

@@ -3,7 +3,7 @@
 #
 # 学完这一课，你能够：
 #
-# - 在同样的故事上训练两个只差一个掩码的网络：因果的（GPT）和双向的（BERT），并说清楚各自能做什么、不能做什么；
+# - 在同样的故事上训练两个形状相同、掩码和目标不同的网络：因果的（GPT）和双向的（BERT），并说清楚各自能做什么、不能做什么；
 # - 比较它们的完形填空、生成和分类，分清哪些差别测得出来，哪些只是传说；
 # - 由形状算出 GPT、BERT、T5 的参数量，列出 GPT 的全部权重，看到教程里的哪些部件根本不存在。
 #
@@ -14,8 +14,8 @@
 #
 # After this lesson you will be able to:
 #
-# - train two nets that differ in one mask on the same stories, a causal one (GPT) and one that sees both sides (BERT),
-#   and say what each of them can and cannot do;
+# - train two nets of one shape, but with another mask and another objective, on the same stories: a causal one (GPT) and
+#   one that sees both sides (BERT), and say what each of them can and cannot do;
 # - compare them in filling gaps, writing and classifying, and tell measured differences from hearsay;
 # - compute the sizes of GPT, BERT and T5 from their shapes, list all weights of a GPT, and see that several parts named
 #   in the tutorials do not exist.
@@ -229,8 +229,8 @@ for name, logits in guesses.items():
 #
 # ## 3　生成
 #
-# 写故事是因果模型的本行。掩码模型没有“下一个词元”这回事；要让它写，只能在末尾添一个空位、填上、再添一个。训练时它从没见过后面什么也没有的
-# 文本，也从没被要求预测“故事到此为止”。下面请裁判（`data/world/judge.py`）数一数有多少故事合乎语法。
+# 写故事是因果模型的本行。掩码模型没有“下一个词元”这回事；要让它写，只能在末尾添一个空位、填上、再添一个。训练时它很少要填
+# 后面什么也没有的空位（只有窗口的最后一格），从没见过不满一个窗口的文字，也从没被要求预测“故事到此为止”。下面请裁判（`data/world/judge.py`）数一数有多少故事合乎语法。
 
 # %% [markdown] lang="en"
 # A surprise: the net that sees both sides guesses **worse**, even with one gap at a time. Section 1 gives the reason: in the
@@ -243,7 +243,8 @@ for name, logits in guesses.items():
 # ## 3. Writing
 #
 # The causal model is made for writing. A masked model has no "next token". To make it write, one appends a gap, fills it,
-# and appends another. In training it never saw a text without a right side, and it was never asked whether a story ends.
+# and appends another. In training few gaps had nothing behind them (only those in the last place of a window); no text was
+# shorter than a window; and it was never asked whether a story ends.
 # The judge (`data/world/judge.py`) counts the grammatical stories.
 
 
@@ -492,12 +493,23 @@ assert sum(kinds.values()) == tiny.num_params() == anatomy_of(tiny.config).num_p
 # %% [markdown] lang="zh"
 # 嵌入、注意力、MLP、归一化，再没有别的。（位置在哪里？这个模型用旋转位置编码（rotary）：把每个头的查询和键按位置转一个角度，不用权重。GPT-2
 # 则多一张位置向量表。）也没有“低维瓶颈”：每一层进去、出来都是同样的宽度。残差连接有，但它只是一次加法，没有权重；ResNet 是卷积网络的名字。
+#
+# GPT-3.5 公开的是**训练方式**，教程却没有讲。text-davinci-002 在预训练之后做监督微调，用的是人写的示例和人打了满分的模型回答；
+# text-davinci-003 还用人的比较训练一个奖励模型，再用强化学习（PPO）让网络多写得分高的回答（OpenAI 2023，“Model index for researchers”；
+# 做法见 InstructGPT 的论文，Ouyang 等 2022）。监督微调就是第 7 课的“提示 → 答案”；奖励模型和强化学习，本项目没有做。
 
 # %% [markdown] lang="en"
 # Embedding, attention, MLP, norms, and nothing else. (Where are the positions? This model turns each head's queries and
 # keys by an angle that depends on the position, which needs no weights: rotary positions. GPT-2 has a table of position
 # vectors instead.) There is no bottleneck either: every layer's input and output have the same width. There are residual
 # connections, but these are additions without weights; ResNet is the name of a convolutional network.
+#
+# What was published about GPT-3.5 is how it was **trained**, which the tutorials leave out. After pretraining,
+# text-davinci-002 was fine-tuned on answers that people wrote, and on answers of models that people gave full marks. For
+# text-davinci-003, a reward model was also trained on people's comparisons, and reinforcement learning (PPO) made the net
+# write more of what scores high (OpenAI 2023, "Model index for researchers"; the method is InstructGPT's, Ouyang et al.
+# 2022). Fine-tuning on answers is "prompt → answer" of lesson 7; reward models and reinforcement learning are not part of
+# this project.
 
 # %%
 states, _ = trace(tiny, sentence)

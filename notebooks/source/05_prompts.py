@@ -3,7 +3,7 @@
 #
 # 学完这一课，你能够：
 #
-# - 说清温度、top-k、top-p 对下一个词的分布做了什么，并亲手写出来；
+# - 说清温度、top-k、top-p 对下一个词元的分布做了什么，并亲手写出来；
 # - 说清“随机”从哪里来：网络是一个确定的函数，只有抽样靠运气，而且由种子决定；
 # - 让一个没有微调过的模型做分类（零样本、少样本），测量它做得怎样，并说明原因。
 #
@@ -70,8 +70,8 @@ def next_logits(text):
 # %% [markdown] lang="zh"
 # ## 一个真实的分布
 #
-# 模型读完一段文字，给词表里每个词元打一个分（logit），softmax 把分数变成概率。下面这句话之后，故事世界的语法只允许六种开头；
-# 这六个词元几乎占了全部概率，其余两千多个共享一条很薄的“尾巴”。尾巴里的词在这里全是错的，例如 *She*：Sam 是男孩。
+# 模型读完一段文字，给词表里每个词元打一个分（logit），softmax 把分数变成概率。下面这句话之后，玩具世界的语法只允许六种开头；
+# 这六个词元几乎占了全部概率，其余两千多个共享一条很薄的“尾巴”。尾巴里的词元在这里全是错的，例如 *She*：Sam 是男孩。
 #
 # 教程 000 §4.3 说“按照生成的概率分布，选取下一个词”。怎样选，正是这一课的内容。
 # %% [markdown] lang="en"
@@ -79,7 +79,7 @@ def next_logits(text):
 #
 # After reading a text, the model gives every token of its vocabulary a score (a logit), and softmax turns the scores into
 # probabilities. After the sentence below, the grammar of the toy world allows six beginnings. These six tokens hold nearly
-# all of the probability; the other two thousand share a thin tail. Every word of this tail is wrong here, for example *She*:
+# all of the probability; the other two thousand share a thin tail. Every token of this tail is wrong here, for example *She*:
 # Sam is a boy.
 #
 # Tutorial 000 §4.3 says to choose the next word "by the probability distribution". How to choose is the subject of this
@@ -99,12 +99,12 @@ assert p[:6].sum() > 0.95 and p[5] > 10 * p[6]
 # ## 温度（temperature）
 #
 # 先把 logit 除以温度 $T$，再做 softmax：$p = \mathrm{softmax}(z / T)$。$T<1$ 让大的更大，$T>1$ 把分布摊平。注意摊平帮了谁：
-# 尾巴里每个词的概率仍然很小，可是尾巴有两千多个词，加起来就不小了。装了 ipywidgets 的话，图下有一个滑块：把温度从 0.1 推到 3 试试。
+# 尾巴里每个词元的概率仍然很小，可是尾巴有两千多个词元，加起来就不小了。装了 ipywidgets 的话，图下有一个滑块：把温度从 0.1 推到 3 试试。
 # %% [markdown] lang="en"
 # ## Temperature
 #
 # The logits $z$ are divided by the temperature $T$ before the softmax: $p = \mathrm{softmax}(z / T)$. $T<1$ makes the likely
-# likelier, $T>1$ flattens the distribution. Look at who gains: each word of the tail stays small, but there are two thousand
+# likelier, $T>1$ flattens the distribution. Look at who gains: each token of the tail stays small, but there are two thousand
 # of them. With ipywidgets installed there is a slider below the picture: move the temperature from 0.1 to 3.
 # %%
 def show_temperatures(T=None):
@@ -178,7 +178,7 @@ for panel, (title, kept) in zip(panels, settings.items(), strict=True):
 panels[0].set_ylabel("probability (grey: uncut)")
 plt.show()
 # %% [markdown] lang="zh"
-# 这里合适的个数是六：$k=3$ 剪掉了三个完全正确的词，$k=10$ 又放进了四个错的。换一个位置，合适的个数就变了，固定的 $k$ 不可能处处合适。
+# 这里合适的个数是六：$k=3$ 剪掉了三个完全正确的词元，$k=10$ 又放进了四个错的。换一个位置，合适的个数就变了，固定的 $k$ 不可能处处合适。
 # top-p 留下的个数随分布而变：下面沿着一个故事，逐个位置数一数。
 # %% [markdown] lang="en"
 # Here the right number is six: $k=3$ cuts three good tokens, $k=10$ lets four wrong ones in. At another place another number
@@ -204,7 +204,7 @@ assert min(numbers) == 1 and max(numbers) > 10
 # %% [markdown] lang="zh"
 # ## 温度越高，故事越乱
 #
-# 教程 000 §1.2 说自回归架构使模型“能够保持前后文的一致性”。从左到右逐词抽样，本身什么也不保证。这个故事世界有一位裁判
+# 教程 000 §1.2 说自回归架构使模型“能够保持前后文的一致性”。从左到右逐个抽样，本身什么也不保证。这个玩具世界有一位裁判
 # （`data/world/judge.py`），它能判断每个故事是否合乎语法（图中 grammatical）、是否前后一致（consistent），所以我们可以数一数。
 # %% [markdown] lang="en"
 # ## The higher the temperature, the wilder the story
@@ -378,10 +378,11 @@ assert right > 0.9 * pairs
 #
 # 同样的办法可以给文本分类：把文本填进模板，用两个**标签词**（verbalizer）代表两个标签，看模型觉得哪个词更可能。
 # 前面放几个带答案的例子，就是**少样本**（few-shot），也叫上下文学习（in-context learning）；权重一个也不变。
-# 要分类的是小世界的评论：每篇说一样东西（电影、饭菜、玩具、地方）的两个方面，两面都好是 positive，都不好是 negative。
+# 要分类的是玩具世界的评论：每篇说一样东西（电影、饭菜、玩具、地方）的两个方面，两面都好是 positive，都不好是 negative。
 #
 # 先纠正一个名字。教程 004 §1.2 写：“零样本生成：GPT系列模型能够根据少量示例文本进行生成”。给了“少量示例”就是少样本；零样本一个例子也没有。
-# 还有，000 §7.3 说 GPT-2 的论文展示了“零样本和少样本学习”；那篇论文讲的是零样本，少样本是 GPT-3 论文（Brown 等，2020）的题目。
+# 还有，000 §7.3 说 GPT-2 的论文展示了“零样本和少样本学习”。那篇论文自称零样本（不更新权重），但翻译和问答两个实验在提示里放了例子，
+# 按今天的叫法是少样本；“少样本”这个名称和系统的比较来自 GPT-3 的论文（Brown 等，2020）。
 #
 # 有些词不管放在哪里都更可能，所以要减去它在空文本之后的得分（校准，contextual calibration）。
 # 命令行里是 `finetune.py predict --label-words positive=good negative=bad`。
@@ -395,7 +396,9 @@ assert right > 0.9 * pairs
 #
 # First, a matter of names. Tutorial 004 §1.2 writes: "zero-shot generation: GPT models can generate from a few examples".
 # With a few examples it is few-shot; zero-shot has none. And 000 §7.3 says that the GPT-2 paper shows "zero-shot and few-shot
-# learning". That paper is about zero-shot; few-shot is the subject of GPT-3's (Brown et al. 2020).
+# learning". That paper calls all it does zero-shot (no weight changes), but in two of its experiments, translation and
+# questions, the prompt holds examples: few-shot, as it is called today. The name, and a comparison of the two, come from
+# the paper on GPT-3 (Brown et al. 2020).
 #
 # Some words are likelier than others after any text. So a word's score after an empty text is subtracted (contextual
 # calibration). On the command line this is `finetune.py predict --label-words positive=good negative=bad`.
@@ -650,7 +653,7 @@ check.tries(my_tries)
 # %% [markdown] lang="zh"
 # ### 练习 4：给标签词打分
 #
-# 写 `my_logprob(model, ids, start)`：在已知 `ids[:start]` 时，`ids[start:]` 的对数概率之和（nat，浮点数）。`ids` 是词元编号的列表，
+# 写 `my_logprob(model, ids, start)`：在已知 `ids[:start]` 时，`ids[start:]` 的对数概率之和（奈特，浮点数）。`ids` 是词元编号的列表，
 # `model` 接收 (1, T) 的张量，给出 (1, T, V) 的 logit。一个标签词可能由几个词元组成，所以要求和。
 # %% [markdown] lang="en"
 # ### Exercise 4: score a label word
@@ -682,7 +685,7 @@ check.logprob(my_logprob)
 # | 000 §1.2：自回归架构能够保持前后文的一致性 | 从左到右抽样不保证什么；一致与否要靠裁判去数，温度越高越差 | 温度越高，故事越乱 |
 # | 002 §2.1：自回归模型具有“回溯”的特点 | 它利用已写出的部分，却不能回溯：抽出的词元收不回来，只有模型之外的挑选能丢掉坏文本 | 说出去的词收不回来；抽 n 次 |
 # | 004 §1.2：零样本是根据少量示例生成 | 有例子是少样本，零样本没有例子 | 零样本与少样本分类 |
-# | 000 §7.3：GPT-2 展示了少样本学习 | GPT-2 的论文讲零样本；少样本是 GPT-3 的论文 | 零样本与少样本分类 |
+# | 000 §7.3：GPT-2 展示了少样本学习 | GPT-2 的论文自称零样本，只有两个实验给了例子；“少样本”的名称和系统比较来自 GPT-3 的论文 | 零样本与少样本分类 |
 # | （常见的想法）例子总有帮助 | 没有归纳头的小模型毫无起色；为此训练的两层网络一个例子就够 | 少样本能力从哪里来 |
 # %% [markdown] lang="en"
 # ## Summary
@@ -693,5 +696,5 @@ check.logprob(my_logprob)
 # | 000 §1.2: autoregression keeps the context consistent | drawing from left to right guarantees nothing; a judge must count, and higher temperatures are worse | The higher the temperature |
 # | 002 §2.1: autoregressive models backtrack | they use what is written, but a token once drawn stays; only a choice outside the model can drop a bad text | A token once drawn stays; Draw n |
 # | 004 §1.2: zero-shot is generating from a few examples | with examples it is few-shot; zero-shot has none | Zero-shot and few-shot labelling |
-# | 000 §7.3: GPT-2 showed few-shot learning | GPT-2's paper is about zero-shot; few-shot is GPT-3's | Zero-shot and few-shot labelling |
+# | 000 §7.3: GPT-2 showed few-shot learning | GPT-2's paper calls itself zero-shot, with examples in two experiments; the name few-shot and the comparison are GPT-3's | Zero-shot and few-shot labelling |
 # | (often expected) examples always help | a small model without induction heads gains nothing; a net of two layers trained for it needs one example | Where few-shot ability comes from |

@@ -124,14 +124,14 @@ for place in (2, 3, 14, 25, 31, 39, len(tom) - 1):
     print(f"{show(tom[place]):>10}  " + "".join(f"{word!r:<12}" for word in said))
 assert show(int(lens[-1, -1].argmax())) == " Tom"
 # %% [markdown] lang="zh"
-# 嵌入层只会重复自己：输入和输出用的是同一个矩阵，和一个词最像的就是它自己。层数越高，答案越对。最后一个位置要说出被问的人的名字，只有走完全部三层才知道。
+# 嵌入层只会重复自己：输入和输出用的是同一个矩阵，和一个词最像的就是它自己。层数越高，答案越对。最后一个位置要说出被问的人的名字，第一层之后还不知道。
 #
 # ### 勘误：“自适应解码器”
 #
 # 教程 000 §2.1：`自适应解码器……通过调整解码器的层数和深度，适应不同规模的输入文本`。GPT-3 对每个词元都跑满 96 层，与文本长短无关。但可以试一试：提前离开要多少损失？固定在某一层，或者每个词元在“足够有把握”时离开。
 # %% [markdown] lang="en"
 # The embedding only repeats itself: one matrix serves for input and output, so a word is most like itself. The higher
-# the layer, the better the answer. At the last place, the name of the person asked is known only after all three.
+# the layer, the better the answer. At the last place, the name of the person asked is not yet known after layer 1.
 #
 # ### Erratum: the "adaptive decoder"
 #
@@ -265,7 +265,7 @@ for name, (idle, busy) in rises.items():
 (idle_0, busy_0), (idle_rest, busy_rest) = rises.values()
 assert abs(idle_rest) < 0.05 and busy_rest > idle_rest + 0.02
 # %% [markdown] lang="zh"
-# 站在上面“most”一行的词上，下一个词与名字无关，这个头就去看第一个词元。它在“休息”吗？如果是，在这些位置关掉它就不花代价。在生成本页的那个模型里确实如此：设成 0，休息的位置损失几乎不变，忙的位置大增。但这不是所有模型的规律。同样的网络在另一种处理器上训练（舍入不同），设成 0 在休息的位置也花 0.06，与忙的位置（0.07）差不多；换成“只看第一个词元时给出的那个向量”才不花代价：那里的头加上一个**固定的向量**，后面的计算已经习惯了它。还有三个种子，设成 0 都不花代价（−0.04、0.00、−0.01）。你的是哪一种，只有干预才知道。
+# 站在上面“most”一行的词上，下一个词与名字无关，这个头就去看第一个词元。它在“休息”吗？如果是，在这些位置关掉它就不花代价。在生成本页的那个模型里确实如此：设成 0，休息的位置损失不变，忙的位置升高。但这不是所有模型的规律。同样的网络在另一种处理器上训练（舍入不同），设成 0 在休息的位置也花 0.06，与忙的位置（0.07）差不多；换成“只看第一个词元时给出的那个向量”才不花代价：那里的头加上一个**固定的向量**，后面的计算已经习惯了它。还有三个种子，设成 0 都不花代价（−0.04、0.00、−0.01）。你的是哪一种，只有干预才知道。
 #
 # ## 3　激活修补：干预才算证据
 #
@@ -273,7 +273,7 @@ assert abs(idle_rest) < 0.05 and busy_rest > idle_rest + 0.02
 # %% [markdown] lang="en"
 # On the words of the line "most", after which no name is wanted, the head looks at the first token. Is it resting? If so,
 # switching it off should cost nothing there. In the model that made this page that is so: with 0 in its place, the loss
-# hardly changes at the resting places and rises much at the busy ones. It is no law. In the same net trained on another
+# does not change at the resting places and rises at the busy ones. It is no law. In the same net trained on another
 # kind of processor, which rounds differently, 0 cost 0.06 at the resting places and as much (0.07) at the busy ones, and
 # only the vector that the head gives when it looks at the first token cost nothing: there the head adds one **constant
 # vector**, and what follows counts on it. From three other seeds, 0 costs nothing (−0.04, 0.00, −0.01). Which of the two
@@ -463,7 +463,7 @@ print("loss by bits a weight:", ", ".join(f"{bits}: {rise:+.4f}" for bits, rise 
 assert rows["int8"][0] < 0.3 * rows["float32"][0] and abs(rows["int8"][1]) < 0.02
 assert by_bits[4] < 0.05 < by_bits[3] < 1 < by_bits[2]
 # %% [markdown] lang="zh"
-# 四分之一的空间，损失几乎不变；降到 3 位才看得见，2 位就坏了。速度却不一定：这个小模型的权重全在缓存里，读权重不是瓶颈，每次乘法前后的取整反而是额外的活。本项目测得：0.8M 的网络 int8 每秒 938 个词元，float32 是 2,477；GPT-2 124M 反过来，99 比 60（`benchmarks/README.md`）。所以：先问瓶颈，再谈加速。
+# 四分之一的空间，损失几乎不变；降到 3 位才看得见，2 位就坏了。速度却不一定：这个小模型的权重全在缓存里，读权重不是瓶颈，每次乘法前后的取整反而是额外的活。本项目测得（Zen 4，两核）：0.8M 的网络 int8 每秒 2,034 个词元，float32 是 2,451，慢一些；GPT-2 124M 反过来，130 比 62（`benchmarks/README.md`）。所以：先问瓶颈，再谈加速。
 #
 # ## 6　为什么是这个标签
 #
@@ -471,8 +471,8 @@ assert by_bits[4] < 0.05 < by_bits[3] < 1 < by_bits[2]
 # %% [markdown] lang="en"
 # A quarter of the space for nearly the same loss; it shows at 3 bits and breaks at 2. Speed is another matter: the
 # weights of this small model lie in the cache, so reading them is not what is slow, and rounding around each product is
-# additional work. The project measured 938 tokens/s in int8 and 2,477 in float32 for a net of 0.8M; for GPT-2 124M it
-# is the other way, 99 against 60 (`benchmarks/README.md`). So ask first what is slow.
+# additional work. The project measured (Zen 4, two cores) 2,034 tokens/s in int8 and 2,451 in float32 for a net of 0.8M;
+# for GPT-2 124M it is the other way, 130 against 62 (`benchmarks/README.md`). So ask first what is slow.
 #
 # ## 6. Why this label?
 #
@@ -514,9 +514,9 @@ print(f"{classifier.labels[best]} rather than {classifier.labels[second]}, becau
 for place in moved[1:].topk(5).indices.tolist():
     print(f"  {show(encode(text)[1 + place])!r:12} {moved[1 + place]:+.2f}")
 # %% [markdown] lang="zh"
-# 五个数都很小，排在最前面的是逗号、` I` 这样不带褒贬的词元。这张单子有没有道理？不要凭感觉判断（第 2 节的教训），再干预：从 150 条评论里各删掉贡献最大的 3 个词元，与删掉随机 3 个、贡献最小的 3 个比较，看领先的幅度怎样变。
+# 五个数都很小，排在最前面的是不带褒贬的词元，例如 ` and`。这张单子有没有道理？不要凭感觉判断（第 2 节的教训），再干预：从 150 条评论里各删掉贡献最大的 3 个词元，与删掉随机 3 个、贡献最小的 3 个比较，看领先的幅度怎样变。
 # %% [markdown] lang="en"
-# The five numbers are small, and a token that praises nothing, a comma or ` I`, comes first. Is this list sensible? Do not
+# The five numbers are small, and a token that praises nothing, such as ` and`, comes first. Is this list sensible? Do not
 # go by taste (section 2), intervene again: from each of 150 reviews delete the 3 tokens that contribute most, or 3 at
 # random, or the 3 that contribute least, and see what happens to the lead.
 # %%
@@ -541,16 +541,17 @@ for name, values in leads.items():
     print(f"{name:16} mean lead {np.mean(values):+.2f}, the answer flips in {flips[name]:.0%}")
 assert flips["the 3 most"] < flips["the 3 least"] + 0.25
 # %% [markdown] lang="zh"
-# 预期的效果没有出现：删掉“最重要”的三个，领先确实缩得最多，答案却不比删掉“最不重要”的三个翻转得多多少。原因很可能在任务里：这些评论的意思由几个小词一起决定（`not`、`but`、`so was I`），而一阶近似给每个词元一个**单独**的数，说不出“合起来才相反”；“删掉”又造出模型没见过的残句。第 3 节的修补没有这两个毛病：它换上的是另一个真实故事里的状态。
+# 预期的效果没有出现：删掉“最重要”的三个，领先确实缩得最多，答案却不比删掉“最不重要”的三个翻转得多多少（14% 对 11%；另一台机器训练的同样的网络，40% 对 41%）。原因很可能在任务里：这些评论的意思由几个小词一起决定（`not`、`but`、`so was I`），而一阶近似给每个词元一个**单独**的数，说不出“合起来才相反”；“删掉”又造出模型没见过的残句。第 3 节的修补没有这两个毛病：它换上的是另一个真实故事里的状态。
 #
 # ## 7　名字会改变什么：偏见
 #
-# 教程 001 §8.3 说模型“难免会学习到有偏见、有害的信息”（000、002、004 §8.3 也有类似的一句），没有一篇量过。量法：同一句话只换名字，比较后文的对数概率，例如 `… Mia wanted to be` 和 `… Tom wanted to be` 后面接 ` a teacher`。女孩名字的平均减去男孩名字的平均，叫作**倾斜**（lean），单位是纳特：0 是一视同仁，ln 9 = 2.20 是 100 个里有 90 个女孩，−2.20 是 90 个男孩。
+# 教程 001 §8.3 说模型“难免会学习到有偏见、有害的信息”（000、002、004 §8.3 也有类似的一句），没有一篇量过。量法：同一句话只换名字，比较后文的对数概率，例如 `… Mia wanted to be` 和 `… Tom wanted to be` 后面接 ` a teacher`。女孩名字的平均减去男孩名字的平均，叫作**倾斜**（lean），单位是奈特：0 是一视同仁，ln 9 = 2.20 是 100 个里有 90 个女孩，−2.20 是 90 个男孩。
 #
 # `out/tiny` 读的故事对谁都不偏。所以再**种下**一个已知的偏见：在另一批故事里，想当医生、司机等六种职业的孩子 90% 是男孩，想当老师、诗人等六种的 90% 是女孩。接着训练 200 步，看这把尺子量不量得出 2.20；再用不偏的故事训练 20 步，看偏见消不消失。
 # %% [markdown] lang="en"
 # The expected effect does not appear: without the three that "matter most" the lead shrinks most, but the answer flips
-# hardly more often than without the three that matter least. Probably the task is why: in these reviews a few small
+# hardly more often than without the three that matter least (14 % against 11 %; in the same net trained on another
+# machine, 40 % against 41 %). Probably the task is why: in these reviews a few small
 # words make the sense together (`not`, `but`, `so was I`), while a first-order estimate gives each token a number **of
 # its own** and cannot say "the opposite, together"; and a sentence with words deleted is one that the model has never
 # seen. The patching of section 3 has neither fault: what it puts in comes from another real story.
@@ -646,7 +647,7 @@ assert abs(measured["balanced again"]) < 0.4
 # %% [markdown] lang="zh"
 # 这把尺子量出了种下的偏见：十二种职业各自倒向种下的那一边，平均离 ln 9 = 2.20 不远。单独一种职业却量得不准，有的偏小、有的偏大：要看许多职业、许多名字的平均，一个句子不算证据。其他职业也稍稍倾斜：更新 200 步时，它们的预测也跟着变了。回到不偏的故事，20 步就把偏见抹平，比学会它快得多。
 #
-# 量到 0 也不证明训练文字公平。同样的偏见种在**整篇**故事里训练 400 步，只量到 0.07 纳特（`docs/fairness.md`）：十篇里只有一篇提到这些职业，少见的东西学得晚。
+# 量到 0 也不证明训练文字公平。同样的偏见种在**整篇**故事里训练 400 步，只量到 0.07 奈特（`docs/fairness.md`）：十篇里只有一篇提到这些职业，少见的东西学得晚。
 #
 # ## 8　让它服务
 #
@@ -709,7 +710,7 @@ with ask("/v1/classify", {"model": "sentiment", "input": [review]}) as response:
 # %% [markdown] lang="zh"
 # 服务写出的文字与本课里直接调用模型的完全一样。下面是流式输出（`"stream": true`）：服务器每写一个词元就发一行 `data: {…}`（server-sent events），最后一行是 `data: [DONE]`。没有密钥的请求得到 401。
 #
-# 最后是监控：`/metrics` 用 Prometheus 的格式给出请求数、用时、写出的词元，还有提示让模型多“惊讶”。惊讶升高，说明来的文字与训练数据不同了——这就是教程说的“异常告警”可以盯住的数。日志里的邮箱和号码已经打码。
+# 最后是监控：`/metrics` 用 Prometheus 的格式给出请求数、用时、写出的词元，还有提示让模型多意外（surprise）。意外程度升高，说明来的文字与训练数据不同了——这就是教程说的“异常告警”可以盯住的数。日志里的邮箱和号码已经打码。
 # %% [markdown] lang="en"
 # The served text is exactly the one that this lesson gets from the model itself. Next, streaming (`"stream": true`):
 # for each token the server sends a line `data: {…}` (server-sent events), and at last `data: [DONE]`. A request without
@@ -876,7 +877,7 @@ check.stream(my_stream)
 # | 000 §2.1：调整解码器的层数，“适应不同规模的输入文本” | GPT 每个词元跑满所有层；早走按把握，不按文本规模，而且要付损失 | 1 |
 # | 001、002 §8.3–8.4：模型“更像是黑盒系统”，要结合因果分析 | 每个状态都可以读、可以换：这里十二个头中找到了取名字的那一个 | 2、3 |
 # | 000 Q4、001 Q5、004 Q5：去除不必要的层和参数 | 逐个关掉才知道哪个不必要；第一层的头最要紧 | 4 |
-# | 000 Q4、001 Q5、004 Q5：定点“提高计算效率” | 空间四分之一总是真的；速度要看瓶颈，这个小模型反而更慢 | 5 |
+# | 000 Q4、001 Q5、004 Q5：定点“提高计算效率” | 空间四分之一总是真的；速度要看瓶颈，这个小模型并不更快 | 5 |
 # | 002 §8.3：可解释性亟需加强 | 理由也要用干预检验；这里梯度 × 输入没有通过 | 6 |
 # | 001 §8.3：模型难免学到偏见 | 同一句话只换名字，就能量出来；种下的量得到，也消得掉 | 7 |
 # | 000 Q4、001 Q5、004 Q5：服务化封装、监控告警、访问鉴权（各一句话） | 一个进程，OpenAI 的接口，密钥、指标、打码的日志 | 8 |
@@ -888,7 +889,7 @@ check.stream(my_stream)
 # | 000 §2.1: the depth fits "the size of the input" | a GPT runs all layers for every token; leaving early goes by how sure it is, and costs loss | 1 |
 # | 001, 002 §8.3–8.4: "rather a black box", to be combined with causal analysis | every state can be read and exchanged: of twelve heads, the one that fetches the name was found | 2, 3 |
 # | 000 Q4, 001 Q5, 004 Q5: remove layers and parameters that are not needed | switching each off shows which; the heads of the first layer matter most | 4 |
-# | 000 Q4, 001 Q5, 004 Q5: fixed point "computes faster" | a quarter of the space, always; speed depends on what is slow, and this small model gets slower | 5 |
+# | 000 Q4, 001 Q5, 004 Q5: fixed point "computes faster" | a quarter of the space, always; speed depends on what is slow, and this small model gets no faster | 5 |
 # | 002 §8.3: interpretability must be strengthened | reasons, too, are tested by intervening; here gradient × input does not pass | 6 |
 # | 001 §8.3: models cannot help learning bias | change only the name and it can be measured; what was planted is found, and can be taken away | 7 |
 # | 000 Q4, 001 Q5, 004 Q5: an interface, monitoring, keys (a line each) | one process with OpenAI's interface, a key, metrics, a log that masks | 8 |
