@@ -56,7 +56,10 @@ class Decoder:
             self.positions = transformer.wpe.weight  # (context, C)
         else:
             tables = rotary_tables(self.before + self.config.context_length, self.config.head_size)
-            self.cos, self.sin = (table[self.before :].to(self.like.device) for table in tables)  # 2 × (context, hs)
+            cos, sin = (table[self.before :].to(self.like.device) for table in tables)  # 2 × (context, hs)
+            # For queries, keys and values, which are not turned: 2 × (context, 3, 1, hs).
+            self.cos = torch.stack((cos, cos, torch.ones_like(cos)), 1).unsqueeze(2)
+            self.sin = torch.stack((sin, sin, torch.zeros_like(sin)), 1).unsqueeze(2)
         gelu = partial(F.gelu, approximate="none" if self.config.position == "rotary" else "tanh")
         self.blocks = [
             (
@@ -70,8 +73,7 @@ class Decoder:
             )
             for block in transformer.h
         ]
-        self.keys: list[Tensor] = []  # one (B, nh, before + capacity, hs) for each block
-        self.values: list[Tensor] = []
+        self.caches: list[Tensor] = []  # for each block one of keys and values, (2, B, nh, before + capacity, hs)
 
     @torch.inference_mode()
     def read(self, texts: list[list[int]]) -> Tensor:
@@ -80,11 +82,10 @@ class Decoder:
         self.length = 0
         padding = [T - len(text) for text in texts]
         tokens = torch.tensor([[0] * n + text for n, text in zip(padding, texts, strict=True)], device=self.like.device)
-        shape = (B, self.config.n_head, self.before + self.capacity, self.config.head_size)
-        self.keys = [self.like.new_empty(shape) for _ in self.blocks]
-        self.values = [self.like.new_empty(shape) for _ in self.blocks]
-        for keys, values, prefix in zip(self.keys, self.values, self.prefixes, strict=False):  # in all blocks, or none
-            keys[:, :, : self.before], values[:, :, : self.before] = prefix
+        shape = (2, B, self.config.n_head, self.before + self.capacity, self.config.head_size)
+        self.caches = [self.like.new_empty(shape) for _ in self.blocks]
+        for cache, prefix in zip(self.caches, self.prefixes, strict=False):  # in all blocks, or none
+            cache[:, :, :, : self.before] = prefix.unsqueeze(1)
         slots = torch.arange(self.capacity, device=self.like.device)
         earlier = slots[:T] <= slots[:T, None]  # (T, T)
         if not any(padding):
@@ -106,8 +107,7 @@ class Decoder:
         """Go on with these rows of the cache alone, in this order. A row named twice is copied: two samples of
         one prompt need not read it twice."""
         index = torch.tensor(rows, device=self.like.device)
-        self.keys = [keys[index] for keys in self.keys]
-        self.values = [values[index] for values in self.values]
+        self.caches = [cache[:, index] for cache in self.caches]
         if self.padding is not None:
             self.padding, self.visible = self.padding[index], self.visible[index]
 
@@ -125,24 +125,21 @@ class Decoder:
         first, end = self.before + start, self.before + self.length  # of the new slots in the cache
         if self.before and mask is not None:
             mask = F.pad(mask, (self.before, 0), value=True)
-        C, heads = self.config.n_embd, (B, T, 3, self.config.n_head, self.config.head_size)
+        C, hs = self.config.n_embd, self.config.head_size
         x = self.embed(tokens)  # (B, T, C)
         rotary = self.config.position == "rotary"
         if rotary:
-            cos, sin = (self.places(table, start, T).unsqueeze(-3) for table in (self.cos, self.sin))  # ([B,] 1, T, hs)
+            cos, sin = (self.places(table, start, T) for table in (self.cos, self.sin))  # 2 × ([B,] T, 3, 1, hs)
         else:
             x = x + self.places(self.positions, start, T)
         x = x.view(B * T, C)  # one row for each token: only attention asks which text it belongs to
-        for (ln_1, c_attn, attn_proj, ln_2, c_fc, gelu, mlp_proj), keys, values in zip(
-            self.blocks, self.keys, self.values, strict=True
-        ):
-            qkv = c_attn(ln_1(x)).view(heads).permute(2, 0, 3, 1, 4)  # (3, B, nh, T, hs)
-            q, k, v = qkv.unbind(0)  # 3 × (B, nh, T, hs)
+        for (ln_1, c_attn, attn_proj, ln_2, c_fc, gelu, mlp_proj), cache in zip(self.blocks, self.caches, strict=True):
+            qkv = c_attn(ln_1(x)).view(B, T, 3, -1, hs)  # (B, T, 3, nh, hs)
             if rotary:
-                qk = qkv.narrow(0, 0, 2)  # (2, B, nh, T, hs)
-                q, k = torch.addcmul(qk * cos, qk.roll(q.size(-1) // 2, -1), sin).unbind(0)
-            k, v = self.remember(keys, k, first, end), self.remember(values, v, first, end)  # 2 × (B, nh, S, hs)
-            y = self.attend(q, k, v, mask)  # (B, nh, T, hs)
+                qkv = torch.addcmul(qkv * cos, qkv.roll(hs // 2, -1), sin)
+            qkv = qkv.permute(2, 0, 3, 1, 4)  # (3, B, nh, T, hs)
+            k, v = self.remember(cache, qkv.narrow(0, 1, 2), first, end).unbind(0)  # 2 × (B, nh, S, hs)
+            y = self.attend(qkv.select(0, 0), k, v, mask)  # (B, nh, T, hs)
             gathered = x + attn_proj(y.transpose(1, 2).reshape(B * T, C))
             x = self.after_block(x, gathered + mlp_proj(gelu(c_fc(ln_2(gathered)))))
         return x.view(B, T, C)
@@ -153,9 +150,9 @@ class Decoder:
         return after
 
     def remember(self, cache: Tensor, new: Tensor, first: int, end: int) -> Tensor:
-        """Put the keys or values of new tokens (B, nh, T, hs) into their slots; returns all so far (B, nh, S, hs)."""
-        cache.narrow(2, first, end - first).copy_(new)
-        return cache.narrow(2, 0, end)
+        """Put the keys and values of new tokens (2, B, nh, T, hs) into their slots; returns all S so far."""
+        cache.narrow(3, first, end - first).copy_(new)
+        return cache.narrow(3, 0, end)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and q.size(2) > 1)

@@ -36,8 +36,8 @@ class RecordedDecoder(Decoder):
     def read(self, texts: list[list[int]]) -> Tensor:
         self.recorded = None
         logits = super().read(texts)
-        for cache in (*self.keys, *self.values):
-            cache[:, :, self.before + self.length :] = 0  # the mask gives these no weight, but 0 · NaN would be NaN
+        for cache in self.caches:
+            cache[:, :, :, self.before + self.length :] = 0  # the mask gives these no weight, but 0 · NaN would be NaN
         return logits
 
     @torch.inference_mode()
@@ -97,7 +97,7 @@ class RecordedDecoder(Decoder):
     def remember(self, cache: Tensor, new: Tensor, first: int, end: int) -> Tensor:
         if not self.stepping:
             return super().remember(cache, new, first, end)
-        cache.index_copy_(2, self.cache_slot, new)
+        cache.index_copy_(3, self.cache_slot, new)
         return cache
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

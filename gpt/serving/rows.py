@@ -51,11 +51,11 @@ class RowDecoder(Decoder):
         cache = self.like.new_empty(shape)
         for block, prefix in zip(cache, self.prefixes, strict=False):  # in all blocks, or none
             block[:, :, : self.before] = prefix
-        self.keys, self.values = list(cache[:, 0].unsqueeze(1)), list(cache[:, 1].unsqueeze(1))  # L × (1, nh, ., hs)
+        self.caches = list(cache.unsqueeze(2))  # L × (2, 1, nh, before + capacity, hs)
         T = len(tokens)
         mask = torch.ones(T, T, dtype=torch.bool, device=self.like.device).tril() if self.before else None
         states = self.hidden(torch.tensor([tokens], device=self.like.device), mask)[0]  # (T, C)
-        self.keys, self.values = [], []  # the row alone holds them
+        self.caches = []  # the row alone holds them
         return CacheRow(cache, T), self.final_norm(states)
 
     @torch.inference_mode()
@@ -66,7 +66,7 @@ class RowDecoder(Decoder):
         places = torch.tensor([row.length for row in rows] + [0] * unused, device=self.like.device)
         rotary = self.config.position == "rotary"
         if rotary:
-            cos, sin = self.cos[places][:, None, None], self.sin[places][:, None, None]  # 2 × (M, 1, 1, hs)
+            cos, sin = self.cos[places], self.sin[places]  # 2 × (M, 3, 1, hs)
         else:
             x = x + self.positions[places]
         # Views of all caches, made once for all blocks: where the new keys and values go, and all up to these.
@@ -76,11 +76,11 @@ class RowDecoder(Decoder):
         seen = [one.flatten(0, 1).unbind() for one in seen]  # N × 2L × (1, nh, S, hs)
         shape = (len(x), 3, self.config.n_head, self.config.head_size)
         for number, (ln_1, c_attn, attn_proj, ln_2, c_fc, gelu, mlp_proj) in enumerate(self.blocks):
-            qk, v = in_groups(c_attn, ln_1(x)).view(shape).split((2, 1), dim=1)  # (M, 2 or 1, nh, hs)
+            qkv = in_groups(c_attn, ln_1(x)).view(shape)  # (M, 3, nh, hs)
             if rotary:  # each operation rounds by itself, so that it is the same in any place of a vector of the CPU
-                qk = qk * cos + qk.roll(shape[-1] // 2, -1) * sin
-            q, kv = qk[:, :1].transpose(1, 2), torch.cat((qk[:, 1:], v), dim=1)  # (M, nh, 1, hs), (M, 2, nh, hs)
-            for place, kept in zip(new, kv.unbind(), strict=False):
+                qkv = qkv * cos + qkv.roll(shape[-1] // 2, -1) * sin
+            q = qkv[:, :1].transpose(1, 2)  # (M, nh, 1, hs)
+            for place, kept in zip(new, qkv[:, 1:].unbind(), strict=False):  # (2, nh, hs) each
                 place[number].copy_(kept)
             heads = [
                 F.scaled_dot_product_attention(query, one[2 * number], one[2 * number + 1])  # (1, nh, 1, hs)

@@ -107,7 +107,7 @@ def test_the_cache_takes_what_is_said():
     config = GPTConfig(50, 16, 3, 2, 32)
     decoder = Decoder(GPT(config), 16)
     decoder.read([[1, 2, 3]])
-    allocated = sum(tensor.numel() * 4 for tensor in decoder.keys + decoder.values)
+    allocated = sum(cache.numel() * 4 for cache in decoder.caches)
     assert anatomy_of(config).memory()["cache"] == allocated
     assert anatomy_of(dataclasses.replace(config, causal=False)).memory()["cache"] == 0  # it does not generate
 
