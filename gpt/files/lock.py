@@ -1,6 +1,7 @@
 """One process at a time in a folder: two that write there would mix their files."""
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from gpt.errors import UserError
 from gpt.files.atomic import explain_failure, make_folder
 
 LOCK_FILE = ".lock"
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what some network drives answer
 
 
 @contextlib.contextmanager
@@ -18,6 +20,7 @@ def alone_in(folder: Path, wait: bool = False) -> Iterator[None]:
     empty. The operating system holds the lock, so that even a killed process gives it back.
 
     Raises UserError if another process has it; with `wait` it says so and waits. Also if the folder cannot be written.
+    On a drive that knows no locks nobody is kept out.
     """
     is_new = not folder.exists()
     make_folder(folder)
@@ -35,6 +38,11 @@ def alone_in(folder: Path, wait: bool = False) -> Iterator[None]:
                 make_folder(folder)  # the other one may have removed it, empty
                 with contextlib.suppress(Timeout, FileNotFoundError):
                     lock.acquire(timeout=1)
+        except NotImplementedError:  # as WITHOUT_LOCKS, from an older filelock
+            pass
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                raise
     try:
         yield
     finally:

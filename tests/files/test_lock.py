@@ -1,5 +1,6 @@
 """One process at a time in a folder: two runs into one never mix, and nobody waits for a dead one."""
 
+import errno
 import sys
 import time
 
@@ -59,6 +60,17 @@ def test_nothing_is_left_of_a_lock_nor_of_a_folder_that_was_made_for_it(tmp_path
     with alone_in(tmp_path / "old"):
         pass
     assert (tmp_path / "old").is_dir() and not list((tmp_path / "old").iterdir())
+
+
+@pytest.mark.parametrize("answer", [OSError(errno.ENOLCK, "no locks available"), NotImplementedError()])
+def test_a_drive_without_locks_can_be_written_to(tmp_path, monkeypatch, answer):
+    def refuse(*what, **more):
+        raise answer
+
+    monkeypatch.setattr("gpt.files.lock.FileLock.acquire", refuse)
+    with alone_in(tmp_path / "out"):
+        (tmp_path / "out" / "mine").touch()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
 
 
 @pytest.mark.parametrize("more", ["--resume", "--overwrite"])
