@@ -52,7 +52,7 @@ class Batch:
         self.context = model.config.context_length
         device = model.transformer.ln_f.weight.device
         kind = RecordedDecoder if device.type == "cuda" else Decoder
-        self.decoder = kind(model, min(self.context, max(map(len, prompts)) + max_new_tokens))
+        self.decoder = kind(model, min(self.context, max(map(len, prompts)) + max_new_tokens), len(prompts))
         self.max_new_tokens, self.sampling, self.num_top = max_new_tokens, sampling, num_top
         self.rows = list(range(len(prompts)))  # those still running
         self.windows = [list(prompt) for prompt in prompts]  # what the model sees of each

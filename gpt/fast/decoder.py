@@ -37,10 +37,11 @@ def direct_norm(layer: LayerNorm) -> Function:
 
 
 class Decoder:
-    """A model and the cache of what it has read in every row of a batch. Room for `capacity` tokens a row. Raises
-    UserError if the model is not causal: where tokens see both sides, each new one would change what is cached."""
+    """A model and the cache of what it has read in every row of a batch. Room for `capacity` tokens a row; quickest for
+    about as many rows as it is made for. Raises UserError if the model is not causal: where tokens see both sides, each
+    new one would change what is cached."""
 
-    def __init__(self, model: GPT, capacity: int):
+    def __init__(self, model: GPT, capacity: int, rows: int = 1):
         check_causal(model)
         self.config, self.capacity = model.config, capacity
         self.length = 0  # slots in use
@@ -51,7 +52,7 @@ class Decoder:
         self.prefixes = [a.prefix for a in attentions if hasattr(a, "prefix")]  # each (2, nh, before, hs)
         self.before = self.prefixes[0].size(2) if self.prefixes else 0  # places of a prefix
         self.embed, self.final_norm = transformer.wte.forward, direct_norm(transformer.ln_f)
-        self.head = few_rows_linear(model.lm_head)
+        self.head = few_rows_linear(model.lm_head, rows)
         if self.config.position == "learned":
             self.positions = transformer.wpe.weight  # (context, C)
         else:
@@ -64,12 +65,12 @@ class Decoder:
         self.blocks = [
             (
                 direct_norm(block.ln_1),
-                few_rows_linear(block.attn.c_attn),
-                few_rows_linear(block.attn.c_proj),
+                few_rows_linear(block.attn.c_attn, rows),
+                few_rows_linear(block.attn.c_proj, rows),
                 direct_norm(block.ln_2),
-                few_rows_linear(block.mlp.c_fc),
+                few_rows_linear(block.mlp.c_fc, rows),
                 gelu,
-                few_rows_linear(block.mlp.c_proj),
+                few_rows_linear(block.mlp.c_proj, rows),
             )
             for block in transformer.h
         ]

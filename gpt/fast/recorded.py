@@ -24,8 +24,8 @@ class RecordedDecoder(Decoder):
     """A Decoder whose single steps are replayed as a CUDA graph. On other devices, it computes them as they would be
     recorded, which is slower than a Decoder; that is for tests."""
 
-    def __init__(self, model: GPT, capacity: int):
-        super().__init__(model, capacity)
+    def __init__(self, model: GPT, capacity: int, rows: int = 1):
+        super().__init__(model, capacity, rows)
         self.slot = torch.zeros(1, dtype=torch.long, device=self.like.device)  # what a step's tokens take
         self.cache_slot = self.slot + self.before  # the same, counted from the first place of a prefix
         self.stepping = False  # false while a prompt is read

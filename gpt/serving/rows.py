@@ -41,7 +41,7 @@ class RowDecoder(Decoder):
     """A model that continues texts whose caches are kept apart. Raises UserError if the model is not causal."""
 
     def __init__(self, model: GPT):
-        super().__init__(model, model.config.context_length)
+        super().__init__(model, model.config.context_length, ROWS)
 
     @torch.inference_mode()
     def begin(self, tokens: list[int], capacity: int) -> tuple[CacheRow, Tensor]:

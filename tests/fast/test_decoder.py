@@ -38,12 +38,14 @@ def test_selected_rows_go_on_as_if_nothing_had_happened(model):
         torch.testing.assert_close(row, model(torch.tensor([text]))[0, -1], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("made_for", [1, 16])
 @pytest.mark.parametrize("rows", [1, 3, 40])
 @pytest.mark.parametrize(
-    ("inputs", "channels", "bias"), [(64, 96, True), (384, 1152, True), (384, 1001, True), (1100, 1000, False)]
+    ("inputs", "channels", "bias"),
+    [(64, 96, True), (384, 1152, True), (384, 1001, True), (1100, 1000, False), (2100, 2000, False)],
 )
-def test_a_matrix_laid_out_anew_is_the_same_function(rows, inputs, channels, bias):
+def test_a_matrix_laid_out_anew_is_the_same_function(made_for, rows, inputs, channels, bias):
     """Of each kind: small, in blocks, of a width that does not divide into blocks, and without a bias."""
     layer, x = torch.nn.Linear(inputs, channels, bias), torch.randn(rows, inputs)
     with torch.inference_mode():
-        torch.testing.assert_close(few_rows_linear(layer)(x), layer(x), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(few_rows_linear(layer, made_for)(x), layer(x), atol=1e-4, rtol=1e-4)
