@@ -178,7 +178,7 @@ def main() -> None:
         exit_after(model, config.exit_layer)
     if not config.plain:
         speed_up(model, machine.device, torch.float32)
-        torch.set_num_threads(useful_threads(model))
+        torch.set_num_threads(useful_threads(model, len(prompts) * config.num_samples))
         if config.quantize == "int8" or holds_int8(config.model):
             quantize_int8(model)
     if config.score:
