@@ -42,7 +42,7 @@ def test_selected_rows_go_on_as_if_nothing_had_happened(model):
 @pytest.mark.parametrize("rows", [1, 3, 40])
 @pytest.mark.parametrize(
     ("inputs", "channels", "bias"),
-    [(64, 96, True), (384, 1152, True), (384, 1001, True), (1100, 1000, False), (2100, 2000, False)],
+    [(64, 96, True), (64, 65, False), (384, 1152, True), (384, 1001, True), (1100, 1000, False), (2100, 2000, False)],
 )
 def test_a_matrix_laid_out_anew_is_the_same_function(made_for, rows, inputs, channels, bias):
     """Of each kind: small, in blocks, of a width that does not divide into blocks, and without a bias."""
