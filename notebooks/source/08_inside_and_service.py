@@ -463,7 +463,7 @@ print("loss by bits a weight:", ", ".join(f"{bits}: {rise:+.4f}" for bits, rise 
 assert rows["int8"][0] < 0.3 * rows["float32"][0] and abs(rows["int8"][1]) < 0.02
 assert by_bits[4] < 0.05 < by_bits[3] < 1 < by_bits[2]
 # %% [markdown] lang="zh"
-# 四分之一的空间，损失几乎不变；降到 3 位才看得见，2 位就坏了。速度却不一定：这个小模型的权重全在缓存里，读权重不是瓶颈，每次乘法前后的取整反而是额外的活。本项目测得（Zen 4，两核）：0.8M 的网络 int8 每秒 2,034 个词元，float32 是 2,451，慢一些；GPT-2 124M 反过来，130 比 62（`benchmarks/README.md`）。所以：先问瓶颈，再谈加速。
+# 四分之一的空间，损失几乎不变；降到 3 位才看得见，2 位就坏了。速度却不一定：这个小模型的权重全在缓存里，读权重不是瓶颈，每次乘法前后的取整反而是额外的活。本项目测得（Zen 4，两核）：0.8M 的网络 int8 每秒 2,818 个词元，float32 是 2,920，没有更快；GPT-2 124M 是 133 比 65，快一倍（`benchmarks/README.md`）。所以：先问瓶颈，再谈加速。
 #
 # ## 6　为什么是这个标签
 #
@@ -471,8 +471,8 @@ assert by_bits[4] < 0.05 < by_bits[3] < 1 < by_bits[2]
 # %% [markdown] lang="en"
 # A quarter of the space for nearly the same loss; it shows at 3 bits and breaks at 2. Speed is another matter: the
 # weights of this small model lie in the cache, so reading them is not what is slow, and rounding around each product is
-# additional work. The project measured (Zen 4, two cores) 2,034 tokens/s in int8 and 2,451 in float32 for a net of 0.8M;
-# for GPT-2 124M it is the other way, 130 against 62 (`benchmarks/README.md`). So ask first what is slow.
+# additional work. The project measured (Zen 4, two cores) 2,818 tokens/s in int8 and 2,920 in float32 for a net of 0.8M:
+# no gain. For GPT-2 124M it was 133 against 65, twice as fast (`benchmarks/README.md`). So ask first what is slow.
 #
 # ## 6. Why this label?
 #
