@@ -17,6 +17,8 @@ from IPython.core.getipython import get_ipython
 
 import gpt.running.plots  # noqa: F401  it chooses a backend for files; so it must come before here() chooses another
 from data.default import default_stories
+from gpt.errors import UserError
+from gpt.files.lock import alone_in
 
 ROOT = Path(__file__).resolve().parent.parent
 STATIC = "LESSONS_STATIC"  # an environment variable: no sliders, nobody is there to move them
@@ -71,10 +73,18 @@ def corpus() -> Path:
 
 
 def tiny() -> Path:
-    """The model folder out/tiny, trained on first use as `python train.py tiny` does."""
+    """The model folder out/tiny, trained on first use as `python train.py tiny` does; another lesson that needs it waits.
+    Raises UserError if the training fails."""
     folder = Path("out/tiny")
-    if not (folder / "loss.png").is_file():  # the last thing that a run writes
-        print("正在训练 out/tiny，约需一到四分钟 / training out/tiny, which takes one to four minutes")
-        go_on = ["--resume"] if (folder / "resume.pt").is_file() else []
-        subprocess.run([sys.executable, "train.py", "tiny", *go_on], check=True, capture_output=True)
+    finished = folder / "loss.png"  # the last thing that a run writes
+    if finished.is_file():
+        return folder
+    with alone_in(folder.parent, wait=True):
+        if not finished.is_file():
+            print("正在训练 out/tiny，约需一到四分钟 / training out/tiny, which takes one to four minutes")
+            go_on = ["--resume"] if (folder / "resume.pt").is_file() else []
+            command = [sys.executable, "train.py", "tiny", *go_on]
+            ended = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+            if ended.returncode:
+                raise UserError(ended.stderr.strip().split("\n")[-1])
     return folder
