@@ -73,7 +73,7 @@ def corpus() -> Path:
 
 
 def tiny() -> Path:
-    """The model folder out/tiny, trained on first use as `python train.py tiny` does; another lesson that needs it waits.
+    """The model folder out/tiny, trained on first use as by `python train.py tiny`; another lesson that needs it waits.
     Raises UserError if the training fails."""
     folder = Path("out/tiny")
     finished = folder / "loss.png"  # the last thing that a run writes
