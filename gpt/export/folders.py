@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpt.errors import UserError
 from gpt.files.huggingface import ADAPTER_FILES
+from gpt.files.lock import LOCK_FILE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +23,7 @@ def check_target_folder(out: Path, model: Path, overwrite: bool) -> None:
         raise UserError(f"{out} is a file: --out names a folder to write")
     if any((out / name).exists() for name in ("resume.pt", "meta.json", *ADAPTER_FILES)):
         raise UserError(f"{out} holds a run, tokens or an adapter, which are not replaced: choose another --out")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
+    if out.is_dir() and any(path.name != LOCK_FILE for path in out.iterdir()) and not overwrite:
         raise UserError(f"{out} is not empty: choose another --out or use --overwrite")
 
 

@@ -57,7 +57,7 @@ class Decoder:
             self.positions = transformer.wpe.weight  # (context, C)
         else:
             tables = rotary_tables(self.before + self.config.context_length, self.config.head_size)
-            cos, sin = (table[self.before :].to(self.like.device) for table in tables)  # 2 × (context, hs)
+            cos, sin = (table[self.before :].to(self.like) for table in tables)  # 2 × (context, hs)
             # For queries, keys and values, which are not turned: 2 × (context, 3, 1, hs).
             self.cos = torch.stack((cos, cos, torch.ones_like(cos)), 1).unsqueeze(2)
             self.sin = torch.stack((sin, sin, torch.zeros_like(sin)), 1).unsqueeze(2)

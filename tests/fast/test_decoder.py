@@ -5,6 +5,7 @@ import torch
 
 from gpt.fast.decoder import Decoder
 from gpt.fast.linear import few_rows_linear
+from gpt.model import GPT, GPTConfig
 from tests.helpers import PROMPTS
 
 
@@ -14,6 +15,18 @@ def test_the_decoder_gives_the_logits_of_the_model(model):
     logits = [decoder.read(tokens[:, :10].tolist())]
     logits += [decoder.step(tokens[:, t].tolist()) for t in range(10, 32)]
     torch.testing.assert_close(torch.stack(logits, 1), model(tokens)[:, 9:], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("position", ["learned", "rotary"])
+def test_weights_may_be_float64(position, rows):
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(5000, 16, 2, 2, 100, position=position)).double().eval()
+    decoder = Decoder(model, 16, rows)
+    decoder.read(rows * [[1, 2, 3]])
+    expected = model(torch.tensor([[1, 2, 3, 4]]))[0, -1]
+    for logits in decoder.step(rows * [4]):
+        torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_rows_of_different_lengths_have_the_logits_of_each_alone(model):

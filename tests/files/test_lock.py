@@ -5,12 +5,13 @@ import sys
 import time
 
 import pytest
+from filelock import FileLock
 
 import data.default
 from data.default import default_stories, make_default_data
 from data.prepare import PrepareConfig
 from gpt.errors import UserError
-from gpt.files.lock import alone_in
+from gpt.files.lock import LOCK_FILE, alone_in
 from gpt.finetuning.finetune_config import DEFAULTS
 from gpt.running.run_folder import read_metrics
 from tests.processes import finish, start_python, start_train, training
@@ -53,13 +54,37 @@ def test_who_waits_is_told_so_and_goes_on_when_the_other_ends(tmp_path, capsys):
 
 
 def test_nothing_is_left_of_a_lock_nor_of_a_folder_that_was_made_for_it(tmp_path):
-    with pytest.raises(KeyError), alone_in(tmp_path / "new"):
+    with pytest.raises(KeyError), alone_in(tmp_path / "new" / "below" / "it"):
         raise KeyError
     assert not list(tmp_path.iterdir())
     (tmp_path / "old").mkdir()
     with alone_in(tmp_path / "old"):
         pass
     assert (tmp_path / "old").is_dir() and not list((tmp_path / "old").iterdir())
+
+
+def test_a_process_may_take_again_what_it_has(tmp_path):
+    with alone_in(tmp_path / "out"):
+        with alone_in(tmp_path / "." / "out", wait=True):
+            pass
+        assert (tmp_path / "out" / LOCK_FILE).exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_its_last_owner_removes_at_that_moment_is_made_again(tmp_path, monkeypatch):
+    take, times = FileLock.acquire, []
+
+    def come_late(lock, **more):
+        times.append(more)
+        if len(times) == 1:
+            (tmp_path / "out").rmdir()
+            raise FileNotFoundError
+        return take(lock, **more)
+
+    monkeypatch.setattr(FileLock, "acquire", come_late)
+    with alone_in(tmp_path / "out"):
+        assert (tmp_path / "out").is_dir()
+    assert len(times) == 2
 
 
 @pytest.mark.parametrize("answer", [OSError(errno.ENOLCK, "no locks available"), NotImplementedError()])
