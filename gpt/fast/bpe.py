@@ -7,8 +7,10 @@ stands and changes only the counts of its neighbours there, and a heap finds the
 import gc
 import heapq
 import math
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import pairwise
 
 from tqdm import tqdm
 
@@ -36,12 +38,12 @@ def merge_places(counted: list[tuple[bytes, int]], most: int) -> list[bytes]:
     for word, number in counted:
         parts += [bytes([byte]) for byte in word] + [b""]
         times += [number] * (len(word) + 1)
-    before, after = list(range(-1, len(parts) - 1)), list(range(1, len(parts) + 1))
+    before, after = array("q", range(-1, len(parts) - 1)), array("q", range(1, len(parts) + 1))
     count: dict[bytes, int] = defaultdict(int)  # candidate -> how often two neighbours spell it
     where: dict[bytes, list[int]] = defaultdict(list)  # candidate -> where the first of them stands, or once stood
-    for place in range(len(parts) - 1):
-        if parts[place] and parts[place + 1]:
-            candidate = parts[place] + parts[place + 1]
+    for place, (first, second) in enumerate(pairwise(parts)):
+        if first and second:
+            candidate = first + second
             count[candidate] += times[place]
             where[candidate].append(place)
 
@@ -60,27 +62,30 @@ def merge_places(counted: list[tuple[bytes, int]], most: int) -> list[bytes]:
                 break
             made[token] = None
             bar.update()
-        changed: set[bytes] = set()
+        # (neighbour, what stood beside it) -> where: a pair that comes often is spelled and counted once.
+        on_the_left: dict[tuple[bytes, bytes], list[int]] = defaultdict(list)
+        on_the_right: dict[tuple[bytes, bytes], list[int]] = defaultdict(list)
         for place in sorted(where.pop(token, ())):  # from the left, as merge does
             left, second = parts[place], after[place]
             if not left or left + parts[second] != token:
                 continue  # no longer: one of the two has been merged with another neighbour
-            right, n = parts[second], times[place]
+            right = parts[second]
             previous, following = before[place], after[second]
             parts[place], parts[second] = token, b""
             after[place], before[following] = following, place
             if neighbour := parts[previous]:
-                old, new = neighbour + left, neighbour + token
-                count[old] -= n
-                count[new] += n
-                where[new].append(previous)
-                changed.update((old, new))
+                on_the_left[neighbour, left].append(previous)
             if neighbour := parts[following]:
-                old, new = right + neighbour, token + neighbour
-                count[old] -= n
-                count[new] += n
-                where[new].append(place)
-                changed.update((old, new))
+                on_the_right[neighbour, right].append(place)
+        moved = [(near + part, near + token, places) for (near, part), places in on_the_left.items()]
+        moved += [(part + near, token + near, places) for (near, part), places in on_the_right.items()]
+        changed: set[bytes] = set()
+        for old, new, places in moved:
+            number = sum([times[place] for place in places])
+            count[old] -= number
+            count[new] += number
+            where[new] += places
+            changed.update((old, new))
         count[token] = 0
         for candidate in changed:
             if count[candidate]:
