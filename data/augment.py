@@ -26,7 +26,7 @@ from data.default import make_default_data
 from data.world.recorder import Draw
 from data.world.retelling import retell, understand
 from gpt.errors import UserError
-from gpt.files.atomic import explain_failure, make_folder, write_text
+from gpt.files.atomic import make_folder, write_text
 from gpt.files.encodings import read_user_text
 from gpt.finetuning.labelled import SPLITS, Example, find_split, read_examples, read_splits, take_count
 from gpt.finetuning.synonyms import SYNONYMS, read_synonyms
@@ -86,8 +86,7 @@ def augment(config: AugmentConfig) -> dict[str, list[Example]]:
     if not new:
         raise UserError(f"--how {config.how} makes no new text of those in {config.data}: nothing is written")
     splits["train"] = [*splits["train"], *new]
-    with explain_failure(config.out):
-        make_folder(config.out)
+    make_folder(config.out)
     for split in reversed(SPLITS):  # train.csv last: if it exists, so do the others
         (config.out / f"{split}.jsonl").unlink(missing_ok=True)
         write_text(config.out / f"{split}.csv", as_csv(splits[split]))

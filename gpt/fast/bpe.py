@@ -41,9 +41,9 @@ def merge_places(counted: list[tuple[bytes, int]], most: int) -> list[bytes]:
     before, after = array("q", range(-1, len(parts) - 1)), array("q", range(1, len(parts) + 1))
     count: dict[bytes, int] = defaultdict(int)  # candidate -> how often two neighbours spell it
     where: dict[bytes, list[int]] = defaultdict(list)  # candidate -> where the first of them stands, or once stood
-    for place, (first, second) in enumerate(pairwise(parts)):
-        if first and second:
-            candidate = first + second
+    for place, (left, right) in enumerate(pairwise(parts)):
+        if left and right:
+            candidate = left + right
             count[candidate] += times[place]
             where[candidate].append(place)
 
@@ -81,9 +81,9 @@ def merge_places(counted: list[tuple[bytes, int]], most: int) -> list[bytes]:
         moved += [(part + near, token + near, places) for (near, part), places in on_the_right.items()]
         changed: set[bytes] = set()
         for old, new, places in moved:
-            number = sum([times[place] for place in places])
-            count[old] -= number
-            count[new] += number
+            n = sum([times[place] for place in places])
+            count[old] -= n
+            count[new] += n
             where[new] += places
             changed.update((old, new))
         count[token] = 0

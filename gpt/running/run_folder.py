@@ -80,7 +80,7 @@ def begin(config: Any) -> None:
     with explain_failure(config.out):
         for path in (*(config.out / name for name in present), *config.out.glob(EVENT_FILES)):
             path.unlink()
-        make_folder(config.out)
+    make_folder(config.out)
     remove_left_overs(config.out)
     about = {"version": project_version(), **config_to_json(config)}
     write_text(config.out / "train_config.json", json.dumps(about, indent=2) + "\n")
